@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 from msgspec import Struct
 
-from app.adapters import changes, features, sessions, sql, user_links
+from app.adapters import changes, features, rebuild_locks, sessions, sql, user_links
 from app.adapters.arrays import joined_texts
 from app.adapters.history_cache import Versioned
 from app.adapters.postgres import Database
@@ -147,7 +147,7 @@ async def remove(
     """
     async with database.connection() as connection:
         await _in_batches(connection, "empty_batches", until=until)
-        await connection.fetchval(_SQL["await_rebuild"])  # `execute` would have no limit behind a pooler
+        await rebuild_locks.await_histories(connection)
         await connection.execute(_SQL["erase_in_building"], erasure.user_id)
         for (run,) in await connection.fetch(_SQL["runs_of_user"], erasure.user_id):
             await connection.execute(_SQL["erase_in_run"], run, erasure.user_id)

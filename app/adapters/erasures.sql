@@ -100,11 +100,6 @@ SELECT run FROM experiment_users WHERE user_id = $1;
 -- another one. The roll-up that begins from now on leaves the user out until the erasure is finished.
 DELETE FROM experiment_users WHERE run = $1 AND user_id = $2;
 
--- name: await_rebuild
--- Whoever puts histories into the tables of a rebuild, and has looked for erasures before this one was committed, ends first:
--- the next statement sees what it has put.
-SELECT pg_advisory_xact_lock(7236354);
-
 -- name: erase_in_building
 SELECT erase_in_building($1);
 

@@ -44,6 +44,13 @@ async def hold_erasures(connection: "Connection") -> None:
     await connection.execute(_SQL["hold_erasures"])
 
 
+async def await_histories(connection: "Connection") -> None:
+    """For an erasure, before it removes histories of the new tables: whoever has looked for erasures before it was
+    committed, and has put some, ends first. The next statement sees them.
+    """
+    await connection.fetchval(_SQL["await_histories"])  # `execute` would have no limit behind a pooler
+
+
 async def end_vacuums(connection: "Connection") -> None:
     """From here on no table of either generation is vacuumed, until the transaction ends.
 

@@ -7,8 +7,11 @@ SELECT pg_try_advisory_lock(7236353);
 SELECT pg_advisory_xact_lock(7236352);
 
 -- name: hold_erasures
--- An erasure takes it alone for a moment, before it removes histories.
 SELECT pg_advisory_xact_lock_shared(7236354);
+
+-- name: await_histories
+-- Alone for a moment: once every transaction has ended that holds it.
+SELECT pg_advisory_xact_lock(7236354);
 
 -- name: end_vacuums
 -- Readers and writers of the tables go on, and wait for nobody.

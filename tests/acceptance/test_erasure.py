@@ -17,6 +17,7 @@ from app.core.history import decode_history
 from app.devstack.ports import choose
 from tests.support.clock import off_by
 from tests.support.service import Service, eventually, running
+from tests.support.shared_environment import PATIENT
 
 HOUR_SEC: Final = 3600
 _WRITERS: Final = 8
@@ -80,9 +81,7 @@ class Writers:
 @pytest.fixture(params=[0, -HOUR_SEC, HOUR_SEC], ids=["clock right", "an hour behind", "an hour ahead"])
 def api(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Iterator[Service]:
     """The API with its clock; the relay and the consumer with the right one."""
-    # A busy machine must not be the reason of a 503.
-    patient = {**environment, "HTTP_REQUEST_TIMEOUT_SEC": "15", "INGEST_TIMEOUT_SEC": "20"}
-    front = off_by({**patient, "ROLE": "api"}, request.param, tmp_path)
+    front = off_by({**environment, **PATIENT, "ROLE": "api"}, request.param, tmp_path)
     back = {**environment, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())}
     with running(front) as service, running(back) as behind:
         eventually(behind.reads_all, 60.0, behind.describe)

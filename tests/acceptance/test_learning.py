@@ -19,6 +19,7 @@ from app.core.weights import START
 from app.devstack.ports import choose
 from tests.support.database import ask
 from tests.support.service import Service, eventually, running
+from tests.support.shared_environment import PATIENT
 
 FIRST: Final = 1
 """The version that a new database serves."""
@@ -34,8 +35,7 @@ MISTAKE: Final = json.dumps({"weights": named(-START) | {"own": [-5.0] * 4}})
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
     """Of a service that is patient: hundreds of events come at once, and the machine may be busy with other tests."""
-    patient = {"HTTP_REQUEST_TIMEOUT_SEC": "15", "INGEST_TIMEOUT_SEC": "20", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10"}
-    return {**environment, **patient}
+    return environment | PATIENT
 
 
 def reco_model(service: Service, *arguments: str) -> str:

@@ -20,6 +20,7 @@ from app.devstack.ports import choose
 from tests.support.database import ask
 from tests.support.redis_servers import own_redis
 from tests.support.service import Service, eventually, running
+from tests.support.shared_environment import PATIENT
 
 _ITEMS: Final = [f"item-{number}" for number in range(6)]
 _CLIENTS: Final = 4
@@ -102,9 +103,8 @@ def waiting(environment: dict[str, str]) -> dict[str, list[OwnWrite]]:
 
 @pytest.mark.slow
 def test_each_event_shows_in_the_next_request_to_another_process(environment: dict[str, str]) -> None:
-    # A machine that is busy with other tests may let Redis wait; what is not shared in time shows here alone.
-    patient = {"HTTP_REQUEST_TIMEOUT_SEC": "15", "INGEST_TIMEOUT_SEC": "20", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10"}
-    api = {**environment, **patient, "ROLE": "api"}
+    # What is not shared with Redis in time shows here alone.
+    api = {**environment, **PATIENT, "ROLE": "api"}
     worker = {**environment, "ROLE": "relay,consumer", "HTTP_PORT": str(choose())}
     with running(api) as one, running({**api, "HTTP_PORT": str(choose())}) as other:
         has_items(one)

@@ -15,6 +15,7 @@ from tests.support.api import watch
 from tests.support.database import ask, stored
 from tests.support.pgbouncer import pgbouncer
 from tests.support.service import Service, eventually, running
+from tests.support.shared_environment import PATIENT
 
 
 @pytest.mark.shows("DATABASE_POOLER", "DATABASE_DIRECT_URL")
@@ -23,8 +24,7 @@ def test_service_behind_a_pooler_in_transaction_mode_counts_each_event_once(envi
     direct = environment["DATABASE_URL"]
     with pgbouncer(direct, default_pool_size="3") as url:
         pooled = {**environment, "DATABASE_URL": url, "DATABASE_POOLER": "transaction", "DATABASE_DIRECT_URL": direct}
-        # A busy machine, and three connections for all, must not be the reason of a 503.
-        pooled |= {"HTTP_REQUEST_TIMEOUT_SEC": "15", "INGEST_TIMEOUT_SEC": "20", "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10"}
+        pooled |= PATIENT  # there are three connections for all
         # Only a notification wakes the relay: LISTEN has a session of the server itself.
         pooled["OUTBOX_RELAY_POLL_INTERVAL_MS"] = "3600000"
         with running(pooled) as service, ThreadPoolExecutor(16) as pool:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from tests.support.service import Service, running
+from tests.support.shared_environment import PATIENT
 
 _CONNECTIONS = 16
 
@@ -49,8 +50,7 @@ class Load:
 @pytest.mark.slow
 async def test_each_of_two_drains_without_a_failed_request(environment: dict[str, str]) -> None:
     shared = {**environment, "ROLE": "api", "HTTP_REUSE_PORT": "true", "SHUTDOWN_GRACE_SEC": "0.5"}
-    # A busy machine must not be the reason of a 503.
-    shared |= {"HTTP_REQUEST_TIMEOUT_SEC": "15", "INGEST_TIMEOUT_SEC": "20"}
+    shared |= PATIENT
     load = Load(int(environment["HTTP_PORT"]))
     with running(shared) as first, running(shared) as second:
         clients = [asyncio.create_task(load.client(number)) for number in range(_CONNECTIONS)]

@@ -3,11 +3,19 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from app.devstack import Stack
 from app.devstack.ports import choose
 from tests.support.database import cloned_database
 from tests.support.topics import delete_topics
+
+PATIENT: Final = {
+    "HTTP_REQUEST_TIMEOUT_SEC": "15",
+    "INGEST_TIMEOUT_SEC": "20",
+    "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10",
+}
+"""A machine that is busy with other tests may take long for a large batch, or let Redis wait: no reason for a 503."""
 
 
 @contextmanager
@@ -26,10 +34,7 @@ def shared_environment(
             "KAFKA_TOPIC_PREFIX": prefix,
             "KAFKA_TOPIC_PARTITIONS": "2",
             "SHUTDOWN_GRACE_SEC": "0",
-            # A machine that is busy with other tests may take long for a large batch, or let Redis wait.
-            "HTTP_REQUEST_TIMEOUT_SEC": "15",
-            "INGEST_TIMEOUT_SEC": "20",
-            "ONLINE_CACHE_REDIS_TIMEOUT_SEC": "10",
+            **PATIENT,
             **settings,
         }
         delete_topics(stack.kafka_bootstrap_servers, prefix)
