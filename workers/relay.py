@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 _EVENT_LAG: Final = metrics.RELAY_EVENT_LAG.labels().observe
 _LANES: Final = 2
-# Postgres ends the transaction of a relay that is frozen in the middle of a batch after this time.
+# Postgres ends the transaction of a relay that is frozen in a batch so long after the publish timeout.
 _LEASE_SPARE_SEC: Final = 5.0
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0

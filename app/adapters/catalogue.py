@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from app.adapters import sql
-from app.adapters.timestamps import with_zone
+from app.adapters.timestamps import to_ms, with_zone
 from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.content import COLD_EVENTS, Content, terms_of
 from app.core.filter_index import Filterable
@@ -231,7 +231,7 @@ def _stored(row: "Record") -> StoredItem:
 
 def _millis(timestamp: datetime | None) -> int | None:
     zoned = with_zone(timestamp)
-    return None if zoned is None else (zoned - _EPOCH) // timedelta(milliseconds=1)
+    return None if zoned is None else to_ms(zoned)
 
 
 def _json(values: list[str] | Mapping[str, Any]) -> str:

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from app.adapters import changes, sql
-from app.adapters.timestamps import with_zone
-from app.core.rules import MAX_RULES, Action, Rule, Rules
+from app.adapters.timestamps import to_ms, with_zone
+from app.core.rules import MAX_RULES, Action, Rule, Rules, TooManyRules
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
 
 _SQL: Final = sql.load(__file__)
-
-
-class TooManyRules(Exception):
-    """`MAX_RULES` rules exist already; the new one was not stored."""
 
 
 class StoredRule(Struct, frozen=True, kw_only=True):
@@ -91,4 +87,4 @@ async def delete(connection: "Connection", rule_id: str) -> bool:
 
 def _millis(timestamp: datetime | None) -> int | None:
     zoned = with_zone(timestamp)
-    return None if zoned is None else int(zoned.timestamp() * 1000)
+    return None if zoned is None else to_ms(zoned)

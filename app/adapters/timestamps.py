@@ -28,6 +28,11 @@ def with_zone(timestamp: datetime | None) -> datetime | None:
     return timestamp if timestamp is None or timestamp.tzinfo is not None else timestamp.replace(tzinfo=UTC)
 
 
+def to_ms(timestamp: datetime) -> int:
+    """Milliseconds since 1970. The timestamp has a time zone."""
+    return (timestamp - _EPOCH) // _MILLISECOND
+
+
 def in_order(begin: datetime | None, end: datetime | None) -> bool:
     """Whether the end is after the begin; None has no bound."""
     begin, end = with_zone(begin), with_zone(end)
@@ -46,7 +51,7 @@ def read_ms(text: str) -> int | None:
             found = msgspec.convert(text, _WRITTEN)
     except msgspec.ValidationError:
         return None
-    return (found - _EPOCH) // _MILLISECOND if is_finite(found) else None
+    return to_ms(found) if is_finite(found) else None
 
 
 def write_ms(at_ms: int) -> str:

@@ -11,13 +11,13 @@ from msgspec import Meta, Struct, structs
 from app.adapters import rule_changes
 from app.adapters.postgres import Database
 from app.adapters.rule_changes import RuleChange
-from app.adapters.rules import StoredRule, TooManyRules
+from app.adapters.rules import StoredRule
 from app.api.audited import change
 from app.api.rules import RuleState
 from app.api.timestamps import Timestamp
 from app.core.decoding import decode
 from app.core.events import Id
-from app.core.rules import MAX_RULES
+from app.core.rules import MAX_RULES, TooManyRules
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of

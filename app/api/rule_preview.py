@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from app.adapters import rule_reach
 from app.adapters.postgres import Database
+from app.adapters.timestamps import to_ms
 from app.api.recommendations import Category, K
 from app.api.rules import MAX_RULE_BYTES, BoostRule, PinRule, RuleBody, rule_faults, rule_of
 from app.api.timestamps import Timestamp, timestamp_faults
@@ -21,7 +22,7 @@ from app.core.events import Id
 from app.core.field_errors import FieldError
 from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.rule_reach import items_touched, warnings_of
-from app.core.rules import MAX_RULES
+from app.core.rules import MAX_RULES, TooManyRules
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import context_of
@@ -82,14 +83,14 @@ def handlers(database: Database, recommender: Recommender) -> list[HTTPRouteHand
         rule = rule_of(body.rule_id, body.rule).rule()
         async with database.connection() as connection:
             reach = await rule_reach.read(connection, rule)
-        at_ms = clock.now_ms() if body.at is None else int(body.at.timestamp() * 1000)
+        at_ms = clock.now_ms() if body.at is None else to_ms(body.at)
         wanted = RecommendationRequest(k=body.k, now_ms=at_ms, category=body.category, explain=True)
         ranked = partial(recommender.for_user, body.user_id, wanted, request_id=context_of(request.scope).request_id)
         before = await ranked()
         for _ in range(_TRIES):
             try:
                 after = await ranked(preview=rule)
-            except ValueError:
+            except TooManyRules:
                 raise ProblemError(
                     ProblemCode.TOO_MANY, f"There are {MAX_RULES} rules already; delete one that has ended."
                 ) from None

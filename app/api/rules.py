@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, structs
 
 from app.adapters import rule_changes, rules
 from app.adapters.postgres import Database
-from app.adapters.rules import StoredRule, TooManyRules
+from app.adapters.rules import StoredRule
 from app.adapters.timestamps import with_zone
 from app.api.audited import Change, change
 from app.api.timestamps import Timestamp, timestamp_faults
@@ -19,7 +19,7 @@ from app.clock import clock
 from app.core.decoding import decode_checked
 from app.core.events import PRINTABLE, Id
 from app.core.field_errors import FieldError
-from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, field_errors
+from app.core.rules import MAX_FACTOR, MAX_POSITION, MAX_RULES, Action, TooManyRules, field_errors
 from app.http import schema
 from app.http.body import read_body
 from app.http.context import RequestContext, context_of

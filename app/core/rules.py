@@ -94,16 +94,20 @@ class _Acting(Struct, frozen=True):
 _NOTHING: Final = _Acting()
 
 
+class TooManyRules(ValueError):
+    """There would be more than `MAX_RULES` rules."""
+
+
 class Rules:
     """Up to 1,000 compiled rules; immutable, and false when empty. Times are milliseconds; `category` None is a request
     without a category.
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        """The rules must be valid. Raises `ValueError` for too many rules and for duplicate ids."""
+        """The rules must be valid. Raises `TooManyRules`, and `ValueError` for duplicate ids."""
         self._rules = tuple(sorted(rules, key=lambda rule: rule.rule_id))
         if len(self._rules) > MAX_RULES:
-            raise ValueError(f"{len(self._rules)} rules; at most {MAX_RULES}")
+            raise TooManyRules(f"{len(self._rules)} rules; at most {MAX_RULES}")
         if len({rule.rule_id for rule in self._rules}) < len(self._rules):
             raise ValueError("two rules have the same id")
         self._boundaries = sorted(

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from app.core.annotations import hints_of, item_of, options_of, struct_of
 from app.core.field_errors import FieldError
 
-# From 1990 to 2100 a number of seconds is none of milliseconds.
+# Between 1990 and 2100 no number is a time both in seconds and in milliseconds.
 FROM_SEC: Final = 631_152_000
 LEAST_MILLIS: Final = 4_102_444_800
 """A smaller integer may be in seconds."""
@@ -61,7 +61,7 @@ def millis_of(value: float | str) -> int:
         return int(value)
     if in_millis:
         raise ValueError(f"a fraction of milliseconds; round it to {round(value)}")
-    raise ValueError("a fraction or a power of ten, and no time since 1970 from 1990 to 2100")
+    raise ValueError("a fraction or a power of ten that is no time from 1990 to 2100, in seconds or milliseconds since 1970")
 
 
 def _millis_of_iso(text: str) -> int:

@@ -53,7 +53,7 @@ def export_log(
         save_progress(folder, progress)
     assert progress.run is not None
     upto = progress.run.upto
-    _remove_unfinished(folder, progress)
+    _remove_unrecorded(folder, progress)
     begin = progress.run.reached or exported_events.begin_of(connection, since)
     windows = _Windows(
         connection, begin or upto.taken_at, since, upto, impressions=impressions, wanted=min(_WINDOW_ROWS, file_rows)
@@ -83,8 +83,10 @@ def _write_file(path: Path, table: ExportTable, first: list[tuple[Any, ...]], mo
     return written
 
 
-def _remove_unfinished(folder: Path, progress: ExportProgress) -> None:
-    """Files that a run has renamed and not counted any more; this one writes them again, perhaps in another format."""
+def _remove_unrecorded(folder: Path, progress: ExportProgress) -> None:
+    """Removes files that an interrupted run put in place and did not record. This run writes them again, perhaps in
+    another format.
+    """
     for path in folder.iterdir():
         numbered = path.suffix.removeprefix(".") in get_args(FileFormat) and path.stem.isdigit()
         if numbered and int(path.stem) > progress.files:

@@ -81,8 +81,8 @@ def guard(access: Access) -> Callable[[ASGIApp], ASGIApp]:
 
 def refuse_forms(app: ASGIApp) -> ASGIApp:
     """Middleware where no keys are asked for. A page of any site can send what a form sends, so that calls beyond
-    events and lists take no such POST from another origin. Before all else that changes something the browser asks,
-    and CORS answers.
+    events and lists take no such POST from another origin. For any other request that changes something, a browser asks
+    first (a preflight), and CORS answers.
     """
 
     def checked(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -127,7 +127,9 @@ async def _admit(scope: Scope, call: Call, needs: KeyScope, access: Access) -> N
 
 
 def _limited_by(scope: Scope, key: Key | None) -> str:
-    """A key, but of one that all visitors share each address apart; without keys the address."""
+    """What the limit counts for: the key; with a key for browsers, which all visitors share, each address by itself;
+    without keys, the address.
+    """
     if key is None:
         return f"address:{client_network(scope)}"
     return f"{key.name}@{client_network(scope)}" if key.is_public else key.name

@@ -58,10 +58,11 @@ class GroupCommit:
     is then unknown to the client, who settles it by sending the same event ids again. Submissions that wait for a
     statement survive a failure of `run`: they are stored after the restart, or their deadline passes.
 
-    The outcomes of the flushes decide whether the process is ready. `probe` does what a flush does and stores nothing.
-    It speaks while no requests come, for example because the process is not ready. It also speaks when events are
-    refused for another reason than their values. One may be odd. When those of three users are, and no event is stored
-    in between, `probe` gets the first of them, and says whether what was stored before would be refused as well.
+    The outcomes of the flushes decide whether the process is ready. `probe` does what a flush does and stores nothing;
+    its outcome counts too, in two cases: while no requests come, for example because the process is not ready; and when
+    events are refused for another reason than their values. A single event may be odd. Once events of three users are
+    refused and none is stored in between, `probe` gets the first of them, and says whether events that are stored
+    already would be refused now as well.
     """
 
     def __init__(

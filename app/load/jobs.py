@@ -16,7 +16,7 @@ class Start(Struct, frozen=True, kw_only=True, tag="start"):
 
 
 class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
-    """ClosedLoopJob loop, one event a request. `recorded` is false for a baseline: its events are stored nowhere."""
+    """Closed loop, one event a request. `recorded` is false for a baseline: its events are stored nowhere."""
 
     endpoint: Endpoint
     connections: int
@@ -25,7 +25,7 @@ class SendSingles(Struct, frozen=True, kw_only=True, tag="singles"):
 
 
 class SendBatches(Struct, frozen=True, kw_only=True, tag="batches"):
-    """ClosedLoopJob loop, `size` events a request."""
+    """Closed loop, `size` events a request."""
 
     endpoint: Endpoint
     connections: int
@@ -44,7 +44,7 @@ class SendSeeds(Struct, frozen=True, kw_only=True, tag="seeds"):
 
 
 class SendReads(Struct, frozen=True, kw_only=True, tag="reads"):
-    """ClosedLoopJob loop of `GET /reco` for the users of the world."""
+    """Closed loop of `GET /reco` for the users of the world."""
 
     endpoint: Endpoint
     connections: int

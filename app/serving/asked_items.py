@@ -46,16 +46,13 @@ class AskedItems:
         )
 
     async def numbers_of(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
-        """The numbers of all these items, once their sums are read: those of what has a number have been.
-
-        Raises `DependencyDown`.
-        """
+        """The numbers of all these items. Reads the sums of those that have none yet. Raises `DependencyDown`."""
         await self.cache.get_many(self._index.without_number(item_ids), allow_partial=False)
         return self._index.number(item_ids)
 
     async def have(self, item_ids: Collection[str]) -> None:
-        """Those of these items that have sums have a number then; some of them have none yet where Postgres is slow or
-        away.
+        """Reads the sums of those of these items that have no number yet, for `_PATIENCE_SEC` at most. While Postgres is
+        slow or away, some have none afterwards.
         """
         if wanted := self._index.without_number(item_ids):
             with suppress(DependencyDown, TimeoutError):

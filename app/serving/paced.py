@@ -1,4 +1,4 @@
-"""A long computation in a thread, slowly: while it computes, the event loop has the interpreter half of the time."""
+"""A long computation in a thread, slowed down: it computes a fifth of the time, and leaves the rest to the event loop."""
 
 import time
 from collections.abc import Iterable, Iterator
