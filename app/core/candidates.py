@@ -45,8 +45,8 @@ from app.core.weights import (
 )
 
 LEAST_OWN: Final = -2.0
-"""Where having an item already makes it less than 0.14 times as likely (exp(-2)), the user does not get it again, however
-few other items there are."""
+"""Where having an item already makes it less than 0.14 times as likely (exp(-2)), the user does not get it again,
+however few other items there are."""
 
 _LEAST_COUNT: Final = 20
 _ONCE: Final = log1p(1.0)

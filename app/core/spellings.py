@@ -61,7 +61,9 @@ def millis_of(value: float | str) -> int:
         return int(value)
     if in_millis:
         raise ValueError(f"a fraction of milliseconds; round it to {round(value)}")
-    raise ValueError("a fraction or a power of ten that is no time from 1990 to 2100, in seconds or milliseconds since 1970")
+    raise ValueError(
+        "a fraction or a power of ten that is no time from 1990 to 2100, in seconds or milliseconds since 1970"
+    )
 
 
 def _millis_of_iso(text: str) -> int:

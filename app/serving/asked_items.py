@@ -51,8 +51,8 @@ class AskedItems:
         return self._index.number(item_ids)
 
     async def have(self, item_ids: Collection[str]) -> None:
-        """Reads the sums of those of these items that have no number yet, for `_PATIENCE_SEC` at most. While Postgres is
-        slow or away, some have none afterwards.
+        """Reads the sums of those of these items that have no number yet, for `_PATIENCE_SEC` at most. While Postgres
+        is slow or away, some have none afterwards.
         """
         if wanted := self._index.without_number(item_ids):
             with suppress(DependencyDown, TimeoutError):

@@ -1,4 +1,4 @@
-"""A long computation in a thread, slowed down: it computes a fifth of the time, and leaves the rest to the event loop."""
+"""A long computation in a thread, slowed down: it computes a fifth of the time, and leaves the rest to others."""
 
 import time
 from collections.abc import Iterable, Iterator
