@@ -17,7 +17,7 @@ from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
 from app.core.filter_index import Matches
-from app.core.history import History, seen_hash
+from app.core.history import History
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
@@ -32,11 +32,11 @@ from app.core.needs import (
     RankingInputsFor,
 )
 from app.core.own_items import met, own_exclusions
-from app.core.profile import profile_of
+from app.core.profile import Profile, profile_of
 from app.core.ranked import Exclusions, Ranked, Rows
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
-from app.core.rules import Rule
+from app.core.rules import Rule, Rules
 from app.core.slate import CATALOGUE, PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
@@ -131,16 +131,6 @@ def for_user(
     )
     explored = (yield from _explored(given.pool, exploration, request.k, never, ranked)) if given.pool.ids else {}
     unknown = not history.entries and category is None and among is None
-    pins = rules.pins(now_ms, category) if has_rules and request.pins and not shown else []
-    if history.ended_hashes:
-        pins = [(place, item_id) for place, item_id in pins if seen_hash(item_id) not in history.ended_hashes]
-    if among is not None or own_only:
-        own = Exclusions(profile.latest.keys(), frozenset(history.seen_hashes))
-        pins = [
-            (place, item_id)
-            for place, item_id in pins
-            if (among is None or item_id in among) and (not own_only or item_id in own)
-        ]
     constraints = PageConstraints(
         k=request.k,
         now_ms=now_ms,
@@ -149,7 +139,7 @@ def for_user(
         filter=request.filter,
         max_per_category=request.max_per_category,
         soft_max_per_category=max(1, round(request.k * _SOFT_MAX_SHARE)) if unknown else None,
-        pins=pins,
+        pins=_pins(rules, history, profile, request, seen) if has_rules else (),
         explored=explored,
     )
     boosts = None
@@ -163,6 +153,24 @@ def for_user(
         yield from explain_places(found.items[:MOST_EXPLAINED], explainer, factors, boosts, category)
         yield from name_rules(found.items[:MOST_EXPLAINED], rules, now_ms, category)
     return found
+
+
+def _pins(
+    rules: Rules, history: History, profile: Profile, request: RecommendationRequest, seen: Collection[int] | None
+) -> Sequence[tuple[int, str]]:
+    """The pins of this list: none on later pages, and none of an item that this user is not to get in it."""
+    if not request.pins or request.shown:
+        return ()
+    own = Exclusions(profile.latest.keys(), frozenset(history.seen_hashes))
+    left_out = Exclusions(met(history, seen or ()), frozenset(history.ended_hashes))
+    return [
+        (place, item_id)
+        for place, item_id in rules.pins(request.now_ms, request.category)
+        if item_id not in left_out
+        and (request.among is None or item_id in request.among)
+        and (request.repeats != "avoid" or item_id not in own)
+        and (request.repeats != "only" or item_id in own)
+    ]
 
 
 def _explored(

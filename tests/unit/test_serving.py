@@ -108,6 +108,13 @@ def test_a_pinned_item_has_its_place_even_if_the_user_has_it() -> None:
     assert ids(found) == ["hit", "had", "rare"]
 
 
+def test_a_pinned_item_that_the_user_has_is_left_out_where_the_request_says_so() -> None:
+    store = Store(popular=["hit", "rare"], rules=[pin("had", 1)])
+    assert ids(store.for_user(bought("had"), repeats="avoid")) == ["hit", "rare"]
+    assert ids(store.for_user(bought("had"), seen=frozenset([Kind.PURCHASE]))) == ["hit", "rare"]
+    assert ids(store.for_user(bought("had"), seen=frozenset([Kind.VIEW]))) == ["had", "hit", "rare"]
+
+
 def test_a_pinned_item_that_a_rule_forbids_is_not_served() -> None:
     store = Store(popular=["hit", "rare"], rules=[pin("rare", 1), boost(0.0, item_id="rare")], fallback=["rare"])
     assert ids(store.for_user()) == ["hit"]
