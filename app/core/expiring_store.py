@@ -44,6 +44,10 @@ class ExpiringStore(Generic[V]):
         began = now - 2 * self._ttl_sec
         return any(self._values[key][0] <= began for key in keys)
 
+    def keys(self) -> Collection[str]:
+        """Of all values, fresh and stale."""
+        return self._values.keys()
+
     def values(self) -> list[V]:
         """All values, fresh and stale."""
         return [value for _, value in self._values.values()]

@@ -123,8 +123,8 @@ class FreshCache(Generic[V]):
         self._store.outdate(keys)
 
     def outdate_all(self) -> None:
-        """Makes all keys stale, also those whose load is under way."""
-        self.outdate([*self._store.fresh, *self._loading])
+        """Makes all keys stale and overdue, also those that were stale, and those whose load is under way."""
+        self.outdate([*self._store.keys(), *self._loading])
 
     def values(self) -> list[V]:
         """All values that are kept, fresh and stale."""

@@ -69,6 +69,16 @@ async def test_outdated_as_a_whole_all_values_are_loaded_again() -> None:
     assert await cache.get_many("abc") == dict.fromkeys("abc", 7)
 
 
+async def test_outdated_as_a_whole_what_was_stale_already_is_waited_for() -> None:
+    source = Source()
+    cache = cache_of(source, patience_sec=30.0)
+    assert await cache.get("a") == -1
+    cache._store.expire(time.monotonic() + 61.0)
+    source.values = {"a": 7}
+    cache.outdate_all()
+    assert await cache.get("a") == 7
+
+
 async def test_readers_at_the_same_time_share_loads() -> None:
     source = closed("abcdef")
     cache = cache_of(source)
