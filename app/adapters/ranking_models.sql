@@ -46,7 +46,11 @@ WITH chosen AS (
     UPDATE ranking_choice
     SET version = $1, reason = $2, changed_at = CASE WHEN version = $1 THEN changed_at ELSE now() END
 )
-UPDATE ranking_models SET served_at = now(), withdrawn_at = NULL WHERE version = $1;
+UPDATE ranking_models
+SET
+    served_at = CASE WHEN (SELECT c.version FROM ranking_choice AS c) = $1 THEN served_at ELSE now() END,
+    withdrawn_at = NULL
+WHERE version = $1;
 
 -- name: pin
 UPDATE ranking_choice SET pinned = $1;

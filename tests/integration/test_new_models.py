@@ -42,7 +42,9 @@ async def test_what_is_learned_in_shadow_becomes_a_version_that_can_be_promoted(
 async def test_version_that_is_chosen_while_it_serves_has_served_since_it_began(pool: Pool, database_url: str) -> None:
     """Otherwise the learner would forget its tests."""
     began = await pool.fetchval("SELECT changed_at FROM ranking_choice")
+    served = await pool.fetchval("SELECT served_at FROM ranking_models WHERE version = 1")
     await reco_model(database_url, "pin", "1")
     await reco_model(database_url, "promote", "1", "--reason", "once more")
     assert await pool.fetchval("SELECT changed_at FROM ranking_choice") == began
+    assert await pool.fetchval("SELECT served_at FROM ranking_models WHERE version = 1") == served
     assert await pool.fetchval("SELECT reason FROM ranking_choice") == "once more"
