@@ -125,7 +125,9 @@ _UncheckedId = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class _UncheckedRank(RankBody, kw_only=True, forbid_unknown_fields=True):
-    """Whose items need a look: a regular expression for each of them takes a tenth of the answer's time."""
+    """As `RankBody`, with ids that `_read_rank` checks all at once: a regular expression for each takes a tenth of the
+    answer's time.
+    """
 
     items: Annotated[list[_UncheckedId], Meta(min_length=1, max_length=_MAX_ITEMS)]
 
@@ -186,9 +188,14 @@ def handlers(
         body = await checks.body(request.scope, read, await read_body(request, MAX_BODY_BYTES))
         _for_visitor(body, context)
         wanted = await wanted_of(
-            body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=body.candidates
+            body,
+            recommender,
+            repeats=body.repeats,
+            k=body.k,
+            exclude=body.exclude,
+            among=body.candidates,
+            max_per_category=body.max_per_category,
         )
-        wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
         seen = seen_kinds(body.exclude_seen, types)
         rank, label = await ranking_of(body, context, past, seen)
@@ -219,8 +226,7 @@ def handlers(
         body = await checks.body(request.scope, _read_rank, await read_body(request, MAX_BODY_BYTES))
         _for_visitor(body, context)
         items = list(dict.fromkeys(body.items))
-        wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items)
-        wanted = msgspec.structs.replace(wanted, pins=False)
+        wanted = await wanted_of(body, recommender, repeats="allow", k=len(items), exclude=(), among=items, pins=False)
         past = past_entries(body.history, types, now_ms=wanted.now_ms)
         ranking, label = await ranking_of(body, context, past)
         found = await ranking(wanted)
@@ -276,6 +282,8 @@ async def wanted_of(
     k: int,
     exclude: Sequence[str],
     among: Sequence[str] | None,
+    max_per_category: int | None = None,
+    pins: bool = True,
 ) -> RecommendationRequest:
     return RecommendationRequest(
         k=k,
@@ -286,4 +294,6 @@ async def wanted_of(
         explain=body.explain,
         repeats=repeats,
         among=None if among is None else list(dict.fromkeys(among)),
+        max_per_category=max_per_category,
+        pins=pins,
     )

@@ -74,8 +74,15 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
         """
         body = await checks.body(request.scope, partial(decode, _batch), await read_body(request, MAX_BODY_BYTES))
         context = context_of(request.scope)
-        wanted = await wanted_of(body, recommender, repeats=body.repeats, k=body.k, exclude=body.exclude, among=None)
-        wanted = msgspec.structs.replace(wanted, max_per_category=body.max_per_category)
+        wanted = await wanted_of(
+            body,
+            recommender,
+            repeats=body.repeats,
+            k=body.k,
+            exclude=body.exclude,
+            among=None,
+            max_per_category=body.max_per_category,
+        )
         seen = seen_kinds(body.exclude_seen, await known.get())
 
         async def line(user_id: str) -> UserLine:

@@ -6,9 +6,9 @@ import click
 
 from app.adapters import audit as audit_log
 from app.adapters.audit import AuditedAction, AuditRow
-from app.commands.dead_rows import database
 from app.commands.durations import Duration
 from app.commands.json_output import json_lines_option, write_json
+from app.commands.on_postgres import database
 
 _SHOWN_TARGETS: Final = 3
 

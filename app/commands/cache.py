@@ -5,7 +5,8 @@ from typing import Literal
 import click
 
 from app.adapters import cache_choice
-from app.commands.dead_rows import database, operator
+from app.commands.on_postgres import database
+from app.commands.operator_name import operator
 
 
 @click.group()

@@ -1,19 +1,12 @@
-"""Shared by `reco replay`, `reco outbox` and `reco dlq`: the filters, the connection, the operator's name."""
+"""The options that choose dead rows and dead letters, of `reco replay`, `reco outbox` and `reco dlq`."""
 
-import getpass
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-import psycopg
 
-from app.adapters import migrations
 from app.adapters.replay import Filters
 from app.commands.durations import Duration
-from app.errors import DependencyDown, UserError, describe
-from app.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,26 +36,3 @@ def filters(
     status: str = "pending",
 ) -> Filters:
     return Filters(status=status, ids=ids or None, topic=topic, error=error, older_sec=older_than, newer_sec=newer_than)
-
-
-@contextmanager
-def database() -> Iterator[psycopg.Connection]:
-    """A connection with a session to the database in autocommit mode. Its errors are raised as `UserError`."""
-    try:
-        url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
-        with migrations.connect(url) as connection:
-            yield connection
-    except DependencyDown as error:
-        raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
-    except psycopg.errors.UndefinedTable as error:
-        raise UserError("The schema does not exist yet: run `reco migrate` first.") from error
-    except psycopg.Error as error:
-        raise UserError(f"Postgres: {describe(error)}. Completed work is kept; run the command again.") from error
-
-
-def operator() -> str:
-    """The operator's name, which is stored with the action."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user without a name
-        return f"uid {os.getuid()}"

@@ -8,9 +8,9 @@ from app.adapters import audit
 from app.adapters import experiments as stored_experiments
 from app.adapters.audit import AuditEntry
 from app.api.experiment_bodies import ExperimentReport, ShownExperiment, VariantFigures, report, shown
-from app.commands.dead_rows import operator
 from app.commands.json_output import json_lines_option, json_option, write_json
 from app.commands.on_postgres import run_on_postgres
+from app.commands.operator_name import operator
 from app.errors import UserError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Final, get_args
 
 import click
 
-from app.commands.dead_rows import database
 from app.commands.json_output import json_option, write_json
+from app.commands.on_postgres import database
 from app.errors import UserError
 from app.exporting.features import export_features
 from app.exporting.log import Exported, export_log

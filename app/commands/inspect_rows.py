@@ -6,8 +6,10 @@ import click
 
 from app.adapters import replay
 from app.adapters.replay import ReplaySource
-from app.commands.dead_rows import database, filter_options, filters, operator
+from app.commands.dead_rows import filter_options, filters
 from app.commands.json_output import json_lines_option, json_option, write_json
+from app.commands.on_postgres import database
+from app.commands.operator_name import operator
 from app.errors import UserError
 
 _SHOWN_BYTES = 4000

@@ -7,8 +7,8 @@ import click
 import msgspec
 
 from app.adapters import ranking_models
-from app.commands.dead_rows import operator
 from app.commands.on_postgres import run_on_postgres
+from app.commands.operator_name import operator
 from app.core.named_weights import NamedWeights, checked, named
 from app.core.ranking_learner import ContenderFigures, learned_in, report_of
 from app.core.rolling_figures import CONTENDERS, Contender

@@ -1,12 +1,15 @@
-"""Work of a command on one connection to the database."""
+"""The connection of a command to the database."""
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import asyncpg
+import psycopg
 
+from app.adapters import migrations
 from app.adapters.postgres_connect import Connector
 from app.errors import DependencyDown, UserError, describe
 from app.settings import Settings
@@ -36,3 +39,18 @@ def run_on_postgres(work: Callable[["Connection"], Awaitable[V]]) -> V:
         raise UserError("The schema does not exist yet, or is older: run `reco migrate` first.") from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, DependencyDown) as error:
         raise UserError(f"Postgres: {describe(error)}. Check DATABASE_URL and that the server is up.") from error
+
+
+@contextmanager
+def database() -> Iterator[psycopg.Connection]:
+    """A connection with a session to the database in autocommit mode. Its errors are raised as `UserError`."""
+    try:
+        url = Settings.from_env({**os.environ, "ROLE": "api"}).session_url
+        with migrations.connect(url) as connection:
+            yield connection
+    except DependencyDown as error:
+        raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
+    except psycopg.errors.UndefinedTable as error:
+        raise UserError("The schema does not exist yet: run `reco migrate` first.") from error
+    except psycopg.Error as error:
+        raise UserError(f"Postgres: {describe(error)}. Completed work is kept; run the command again.") from error

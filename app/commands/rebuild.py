@@ -14,8 +14,8 @@ from msgspec import Struct, structs
 from rich.console import Console
 
 from app.adapters import building, generations, rebuild_locks
-from app.commands.dead_rows import operator
 from app.commands.json_output import json_option, write_json
+from app.commands.operator_name import operator
 from app.core.event_types import EventTypes
 from app.errors import DependencyDown, UserError
 from app.importing.inputs import files_argument, found_files

@@ -13,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from app.adapters import replay as adapter
 from app.adapters.replay import Filters, Found, ReplaySource
-from app.commands.dead_rows import database, filter_options, filters, operator
+from app.commands.dead_rows import filter_options, filters
 from app.commands.durations import Duration
 from app.commands.json_output import json_option, write_json
+from app.commands.on_postgres import database
+from app.commands.operator_name import operator
 from app.core.replay import DEDUPE_DAYS_LEAST, LOOK_BACK_DAYS, split_by_replays
 
 _BATCH: Final = 100
