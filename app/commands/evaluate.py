@@ -25,6 +25,7 @@ from app.core.rankers import LEARNED, MODELS, Ranker, ablated, learning, standar
 from app.core.rolling_figures import LENGTH
 from app.core.weights import Weights
 from app.errors import UserError
+from app.importing.counts import Counts, ImportCounts, refuse_hopeless
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import COLUMN_OPTIONS, column_options, refuse_options
@@ -32,7 +33,6 @@ from app.importing.reader import BadRow, ItemRow, Row, detect, detect_items, rea
 from app.importing.records import RowIds
 from app.importing.screen import ImportScreen, describe
 from app.importing.streams import packed_size
-from app.importing.transfer import Counts, ImportCounts, refuse_hopeless
 
 _LEAST_TESTS = 10
 _SHOW_EVERY_ROWS = 10_000

@@ -21,6 +21,8 @@ from app.core.event_times import MAX_AHEAD_MS
 from app.errors import UserError
 from app.importing.attributes import wanted_attribute
 from app.importing.backlog import wait_for_consumer, wait_for_relay
+from app.importing.counts import Counts, ImportCounts
+from app.importing.database import open_database, patiently, prepare, types_in_use
 from app.importing.inputs import files_argument, found_files, rejects_beside
 from app.importing.items import ItemColumns
 from app.importing.mapping import Columns, ImportOptions
@@ -28,7 +30,7 @@ from app.importing.options import column_options, refuse_options
 from app.importing.reader import FileLayout, detect, detect_items
 from app.importing.rejects import RejectFile
 from app.importing.screen import ImportScreen, describe
-from app.importing.transfer import Counts, ImportCounts, open_database, patiently, prepare, transfer, types_in_use
+from app.importing.transfer import transfer
 from app.settings import Settings
 
 if TYPE_CHECKING:

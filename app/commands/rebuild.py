@@ -18,11 +18,11 @@ from app.commands.json_output import json_option, write_json
 from app.commands.operator_name import operator
 from app.core.event_types import EventTypes
 from app.errors import DependencyDown, UserError
+from app.importing.database import prepare
 from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
-from app.importing.transfer import prepare
 from app.rebuilding.gaps import expired_since, refuse_expired, refuse_gaps, refuse_mostly_rejected, refuse_published
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC

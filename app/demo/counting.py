@@ -11,7 +11,7 @@ from typing import Final
 from app.adapters import sql
 from app.devstack.ports import choose
 from app.importing.backlog import IdSample, wait_for_consumer
-from app.importing.transfer import open_database, patiently
+from app.importing.database import open_database, patiently
 
 _SQL: Final = sql.load(__file__)
 # The process has to start, too.

@@ -18,8 +18,9 @@ from app.core.events import Action, DirectEvent
 from app.demo import shop
 from app.demo.purchases import SAMPLE, find_shift, load_purchases
 from app.demo.visits import BEGAN, CONCLUSION, ENDED, EXPERIMENT, OWN_TYPE, experiment_users, visits
+from app.importing.counts import ImportCounts
+from app.importing.database import open_database, patiently, prepare
 from app.importing.screen import ImportScreen
-from app.importing.transfer import ImportCounts, open_database, patiently, prepare
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection

@@ -6,11 +6,12 @@ from typing import Final
 
 from app.adapters.postgres import Database
 from app.clock import clock
+from app.importing.counts import ImportCounts
 from app.importing.mapping import ImportOptions
 from app.importing.reader import Row, detect, read_rows
 from app.importing.records import RowIds
 from app.importing.screen import ImportScreen
-from app.importing.transfer import ImportCounts, transfer
+from app.importing.transfer import transfer
 from app.importing.writer import SQL
 
 SAMPLE: Final = Path(__file__).parent.parent / "importing" / "data" / "online_retail_sample.csv.gz"

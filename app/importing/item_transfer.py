@@ -16,10 +16,12 @@ from app.adapters.postgres import Database
 from app.core.attributes import MAX_DECLARED, AttributeType
 from app.errors import UserError
 from app.importing.batches import Batch, take
+from app.importing.counts import Counts, Watcher, refuse_hopeless
+from app.importing.database import patiently
 from app.importing.items import ItemColumns, ItemRow
 from app.importing.reader import FileLayout, read_items
 from app.importing.rows import BadRow
-from app.importing.transfer import BATCH_ROWS, Counts, Watcher, patiently, refuse_hopeless
+from app.importing.transfer import BATCH_ROWS
 
 _ACTOR: Final = "reco import"
 

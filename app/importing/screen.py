@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Table
 from rich.text import Text
 
+from app.importing.counts import Counts, Watcher
 from app.importing.reader import FileLayout
 from app.importing.rejects import RejectFile
 from app.importing.rows import BadRow
 from app.importing.streams import packed_size
-from app.importing.transfer import Counts, Watcher
 
 _SHOWN_REASONS: Final = 5
 _REPORTED_REASONS: Final = 100

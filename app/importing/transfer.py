@@ -5,136 +5,26 @@ stored and continues where the first one ended, however it ended.
 """
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-import msgspec
 from anyio import to_thread
-from msgspec import Struct
 
-from app.adapters import event_types, migrations
-from app.adapters.postgres import Database, PoolOptions
-from app.core.event_types import EventTypes
-from app.errors import DependencyDown, UserError
-from app.importing.backlog import STILL_FOR_SEC, IdSample, wait_for_relay
+from app.adapters.postgres import Database
+from app.errors import UserError
+from app.importing.backlog import STILL_FOR_SEC, wait_for_relay
 from app.importing.batches import Batch, take
+from app.importing.counts import ImportCounts, Watcher, refuse_hopeless
+from app.importing.database import patiently
 from app.importing.mapping import Columns
 from app.importing.reader import FileLayout, read_rows
 from app.importing.records import RowIds
-from app.importing.rows import BadRow, Row
-from app.importing.time_order import TimeOrder
-from app.importing.user_sample import UserSample
+from app.importing.rows import Row
 from app.importing.writer import PreparedBatch, Writer
 
 BATCH_ROWS: Final = 2_000
-_HOPELESS_ROWS: Final = 10_000
-_PATIENCE_SEC: Final = 60.0
-_RETRY_SEC: Final = 1.0
-_T = TypeVar("_T")
-
-
-class Counts(Struct):
-    """Counts of the rows so far. `pos`: bytes read of all files. `queued`: events that wait for a relay."""
-
-    read: int = 0
-    rejected: int = 0
-    pos: int = 0
-    queued: int = 0
-
-    def notice(self) -> str:
-        """What is remarkable about the rows, or an empty string."""
-        return ""
-
-    def mostly_rejected(self) -> bool:
-        """Whether more than half of the rows were rejected."""
-        return 2 * self.rejected > self.read
-
-    def sums(self) -> list[tuple[str, int, str]]:
-        """The totals of the accepted rows: name, number, and a remark or an empty string."""
-        return []
-
-
-class ImportCounts(Counts):
-    """Counts of events."""
-
-    imported: int = 0
-    duplicates: int = 0
-    erased: int = 0
-    sample: IdSample = msgspec.field(default_factory=IdSample)
-    users: UserSample = msgspec.field(default_factory=UserSample)
-    order: TimeOrder = msgspec.field(default_factory=TimeOrder)
-
-    def notice(self) -> str:
-        return "\n".join(filter(None, (self.users.notice(), self.order.notice())))
-
-    def sums(self) -> list[tuple[str, int, str]]:
-        remark = "stored before, not counted again" if self.duplicates else ""
-        left_out = "of before the erasure of their users, left out" if self.erased else ""
-        return [
-            ("imported", self.imported, ""),
-            ("duplicates", self.duplicates, remark),
-            ("erased", self.erased, left_out),
-        ]
-
-
-class Watcher:
-    """Receives progress; the default ignores it."""
-
-    def moved(self, counts: Counts) -> None:
-        """A batch was written, or the import still waits for the relay (`counts.queued` > 0)."""
-
-    def rejected(self, rows: Sequence[BadRow]) -> None:
-        """These rows were rejected."""
-
-
-def refuse_hopeless(counts: Counts) -> None:
-    """Raises `UserError` once thousands of rows were read and none was good."""
-    if counts.rejected == counts.read >= _HOPELESS_ROWS:
-        raise UserError(
-            f"All of the first {counts.read:,} rows were rejected, so the import stopped. "
-            "Correct the options or the file by the reasons above, then run it again."
-        )
-
-
-def prepare(database_url: str) -> None:
-    """Applies missing migrations, as the service itself does at its start. Raises `UserError`."""
-    try:
-        migrations.migrate(database_url)
-    except DependencyDown as error:
-        raise UserError(f"{error}. Check DATABASE_URL and that the server is up.") from error
-
-
-async def types_in_use(database_url: str) -> EventTypes:
-    """What rows may be, and for how much they count. Raises `UserError`."""
-    database = open_database(database_url)
-
-    async def read() -> EventTypes:
-        async with database.connection() as connection:
-            return await event_types.read_types(connection)
-
-    try:
-        return await patiently(database, read)
-    finally:
-        await database.close(timeout_sec=1.0)
-
-
-def open_database(url: str) -> Database:
-    """A small pool for one import: batches are larger than requests, so the timeouts are longer than the API's."""
-    return Database(
-        url,
-        PoolOptions(
-            min_size=1,
-            max_size=2,
-            connect_timeout_sec=5.0,
-            statement_timeout_ms=30_000,
-            lock_timeout_ms=10_000,
-            application_name="reco import",
-            transaction_timeout_sec=120.0,
-        ),
-    )
 
 
 async def transfer(
@@ -215,18 +105,3 @@ async def transfer(
         if following is None:
             return
         batch, prepared = following
-
-
-async def patiently(database: Database, work: Callable[[], Awaitable[_T]]) -> _T:
-    """Runs `work`, and retries it while Postgres is unreachable, for up to a minute. Then raises `UserError`."""
-    deadline = time.monotonic() + _PATIENCE_SEC
-    while True:
-        try:
-            await database.open()
-            return await work()
-        except DependencyDown as error:
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"Postgres stays unreachable ({error}). Imported events are safe; run the same command again."
-                ) from error
-        await asyncio.sleep(_RETRY_SEC)

@@ -8,8 +8,8 @@ from app.adapters import building, counted_events, postgres
 from app.adapters.building import SliceProgress
 from app.core.event_numbers import EventNumbers
 from app.errors import UserError
+from app.importing.counts import Counts
 from app.importing.mapping import EVENT_TYPES
-from app.importing.transfer import Counts
 from app.rebuilding.processes import Show
 from app.rebuilding.rebuild import Log, Progress, unfinished
 

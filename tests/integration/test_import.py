@@ -19,10 +19,12 @@ from app.clock import clock
 from app.demo.purchases import SAMPLE
 from app.devstack import Stack
 from app.errors import UserError
+from app.importing.counts import ImportCounts, Watcher
+from app.importing.database import open_database
 from app.importing.mapping import ImportOptions
 from app.importing.reader import detect
 from app.importing.rows import BadRow
-from app.importing.transfer import BATCH_ROWS, ImportCounts, Watcher, open_database, transfer
+from app.importing.transfer import BATCH_ROWS, transfer
 from tests.support.database import ask, stored
 from tests.support.sample import SAMPLE_ROWS
 from tests.support.service import ROOT, eventually, running

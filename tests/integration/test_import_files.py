@@ -11,8 +11,8 @@ from rich.console import Console
 
 from app.cli import main
 from app.commands.evaluate import evaluate
+from app.importing.counts import ImportCounts
 from app.importing.screen import ImportScreen
-from app.importing.transfer import ImportCounts
 from tests.integration.test_import import HEADER, Command, run, stored, write_log
 
 

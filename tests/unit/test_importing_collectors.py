@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 from rich.console import Console
 
+from app.importing.counts import ImportCounts
 from app.importing.mapping import ImportOptions
 from app.importing.reader import BadRow, detect, read_rows
 from app.importing.screen import ImportScreen
-from app.importing.transfer import ImportCounts
 
 NOW_MS: Final = 1_800_000_000_000
 TIME: Final = "2024-05-01T10:00:00Z"

@@ -3,8 +3,8 @@
 import pytest
 
 from app.core.arrivals import MOST_BEHIND_MS
+from app.importing.counts import ImportCounts
 from app.importing.time_order import TimeOrder
-from app.importing.transfer import ImportCounts
 
 HOUR_MS = MOST_BEHIND_MS
 
