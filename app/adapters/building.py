@@ -13,7 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from app.adapters import building_histories, features, generations, rebuild_locks, sql
-from app.adapters.building_schema import SCHEMA, live_names
+from app.adapters.building_schema import SCHEMA, live_names, live_schema
 from app.adapters.postgres import set_for_session
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import is_outage, reason_of
@@ -80,7 +80,7 @@ async def connection(url: str, *, building: bool = False) -> AsyncIterator["Conn
         )
         await set_for_session(opened, _LIMITS)
         if building:
-            live = await opened.fetchval(_SQL["live_schema"])
+            live = await live_schema(opened)
             await opened.execute("SELECT set_config('search_path', $1, false)", f"{SCHEMA}, {live}")
         yield opened
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -135,15 +135,9 @@ async def drop_former(connection: "Connection") -> None:
             await connection.execute(_SQL["drop_building"])
 
 
-async def check_columns(connection: "Connection") -> None:
-    """Raises `UserError` when a migration has changed the tables that serve since these were made."""
+async def complete(connection: "Connection") -> None:
+    """Adds what a rebuild that an earlier release began lacks."""
     await connection.execute(_SQL["complete_slices"])
-    live = await connection.fetchval(_SQL["live_schema"])
-    if await connection.fetch(_SQL["shape"], live) != await connection.fetch(_SQL["shape"], SCHEMA):
-        raise UserError(
-            "The tables have other columns than when this rebuild was begun: a migration was applied since. Give it up "
-            "with `reco rebuild --drop`, and begin again"
-        )
 
 
 async def publications(connection: "Connection") -> list[str]:

@@ -1,19 +1,3 @@
--- name: shape
--- The columns of the tables in a schema, to compare those that are being built with those that serve.
-SELECT c.relname, array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS columns
-FROM pg_class AS c
-JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE
-    c.relnamespace = $1::text::regnamespace
-    AND c.relname IN ('item_stats', 'user_history', 'item_pairs')
-    AND a.attnum > 0 AND NOT a.attisdropped
-GROUP BY c.relname
-ORDER BY c.relname;
-
--- name: live_schema
-SELECT quote_ident(n.nspname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.oid = 'item_stats'::regclass;
-
 -- name: publications
 SELECT DISTINCT pubname FROM pg_publication_tables
 WHERE (schemaname, tablename) IN (

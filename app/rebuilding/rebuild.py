@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 from app.adapters import (
     building,
     building_histories,
+    building_schema,
     counted_events,
     event_types,
     features,
@@ -186,8 +187,10 @@ class Rebuild:
         return folded
 
     async def _check(self) -> None:
-        await building.check_columns(self._live)
+        await building.complete(self._live)
         _, progress = await unfinished(self._live)
+        async with self._live.transaction():
+            await building_schema.check_shape(self._live, pairs_indexed=progress.pairs_done)
         if (progress.engine, progress.log) != (self._log.engine, self._log.contents()):
             names = " ".join(name for name, _ in progress.log) or "no files"
             raise UserError(

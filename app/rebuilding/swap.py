@@ -11,6 +11,7 @@ from app.adapters import (
     audit,
     building,
     building_histories,
+    building_schema,
     cache_epoch,
     changes,
     counted_events,
@@ -90,6 +91,8 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     if not fewer_are_fine:
         await refuse_fewer(built)
     await rebuild_locks.lock_tables(built)
+    # From here on no migration changes them.
+    await building_schema.check_shape(built, pairs_indexed=True)
     await _erase(built)
     await building.swap(built)
     await generations.serve_building(built)
