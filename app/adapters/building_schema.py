@@ -50,3 +50,11 @@ async def check_shape(connection: "Connection", *, pairs_indexed: bool) -> None:
             f"{', '.join(sorted(changed))}. The new ones are as those were then. Give it up with `reco rebuild "
             "--drop`, and begin again"
         )
+
+
+async def dependents(connection: "Connection") -> list[str]:
+    """What others have made on the tables that serve, and the new ones do not have: views, triggers, foreign keys and
+    functions, as Postgres describes them. In a transaction.
+    """
+    async with live_names(connection):
+        return [told for (told,) in await connection.fetch(_SQL["dependents"])]

@@ -29,3 +29,37 @@ SELECT
 FROM tables AS t
 JOIN pg_index AS i ON i.indrelid = t.oid
 JOIN pg_class AS r ON r.oid = i.indexrelid;
+
+-- name: dependents
+-- Views, triggers, foreign keys and functions of others that go with the tables that serve when those are dropped, and
+-- that their copies do not have. None is of the service.
+WITH tables AS (
+    SELECT oid, reltype FROM pg_class
+    WHERE oid IN ('item_stats'::regclass, 'user_history'::regclass, 'item_pairs'::regclass)
+),
+found AS (
+    SELECT 'pg_class'::regclass AS class, r.ev_class AS oid
+    FROM pg_depend AS d
+    JOIN pg_rewrite AS r ON r.oid = d.objid
+    WHERE
+        d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
+        AND d.refobjid IN (SELECT oid FROM tables) AND r.ev_class NOT IN (SELECT oid FROM tables)
+    UNION
+    SELECT 'pg_proc'::regclass, d.objid
+    FROM pg_depend AS d
+    WHERE
+        d.classid = 'pg_proc'::regclass
+        AND (
+            (d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM tables))
+            OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT reltype FROM tables))
+        )
+    UNION
+    SELECT 'pg_trigger'::regclass, t.oid
+    FROM pg_trigger AS t
+    WHERE t.tgrelid IN (SELECT oid FROM tables) AND NOT t.tgisinternal
+    UNION
+    SELECT 'pg_constraint'::regclass, k.oid
+    FROM pg_constraint AS k
+    WHERE k.contype = 'f' AND (SELECT array_agg(oid) FROM tables) && ARRAY[k.conrelid, k.confrelid]
+)
+SELECT pg_describe_object(class, oid, 0) FROM found ORDER BY 1;

@@ -23,7 +23,14 @@ from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
-from app.rebuilding.gaps import expired_since, refuse_expired, refuse_gaps, refuse_mostly_rejected, refuse_published
+from app.rebuilding.gaps import (
+    expired_since,
+    refuse_dependents,
+    refuse_expired,
+    refuse_gaps,
+    refuse_mostly_rejected,
+    refuse_published,
+)
 from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC
 from app.rebuilding.rebuild import Log, Rebuild, types_of_files
@@ -190,6 +197,8 @@ async def _rebuild(
         await _begin_alone(live)
         async with opened(await types_of_files(live)) as log:
             made = Rebuild(url, live, log=log, dedupe_days=settings.retention_dedupe_days)
+            async with live.transaction():
+                await refuse_dependents(live)
             if await generations.building(live) is None:
                 if not despite_publication:
                     await refuse_published(live)

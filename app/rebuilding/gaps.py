@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from app.adapters import building, counted_events, postgres
+from app.adapters import building, building_schema, counted_events, postgres
 from app.adapters.building import SliceProgress
 from app.core.event_numbers import EventNumbers
 from app.errors import UserError
@@ -58,6 +58,18 @@ async def refuse_published(live: "Connection") -> None:
             "tables in their place, and a logical replica that follows it would stop, and keep the log of Postgres "
             "growing, or go on with the old sums. Drop its subscription and the publication, and make both anew after "
             "the rebuild; or begin with --despite-publication if no replica follows"
+        )
+
+
+async def refuse_dependents(connection: "Connection") -> None:
+    """Raises `UserError` if views, triggers, foreign keys or functions of others would go with the former tables. In a
+    transaction.
+    """
+    if found := await building_schema.dependents(connection):
+        raise UserError(
+            f"On item_stats, user_history or item_pairs there are: {', '.join(found)}. A rebuild puts new tables in "
+            "their place and drops the former ones, and with them what you have made on them. Drop it, run the same "
+            "command again, and make it anew after the rebuild"
         )
 
 

@@ -23,7 +23,7 @@ from app.adapters.audit import AuditEntry
 from app.core.features import fold
 from app.core.messages import decode_message
 from app.errors import DependencyDown, UserError
-from app.rebuilding.gaps import refuse_fewer
+from app.rebuilding.gaps import refuse_dependents, refuse_fewer
 from app.rebuilding.processes import Report, Show
 from app.rebuilding.rebuild import Rebuild, counted_until, unfinished
 
@@ -91,8 +91,9 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     if not fewer_are_fine:
         await refuse_fewer(built)
     await rebuild_locks.lock_tables(built)
-    # From here on no migration changes them.
+    # From here on no migration changes them, and nobody makes anything on them.
     await building_schema.check_shape(built, pairs_indexed=True)
+    await refuse_dependents(built)
     await _erase(built)
     await building.swap(built)
     await generations.serve_building(built)

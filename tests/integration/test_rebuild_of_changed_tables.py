@@ -1,4 +1,4 @@
-"""Tables that are changed while a rebuild makes others of their shape."""
+"""Tables that somebody changes, or makes something on, while a rebuild makes those that take their place."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from app.errors import UserError
 from app.rebuilding.local_log import LocalLog
 from app.rebuilding.rebuild import Rebuild
 from app.rebuilding.swap import swap
-from tests.support.rebuilding import generation
+from tests.support.rebuilding import generation, rebuild, rebuilt
 
 Pool = asyncpg.Pool
 
@@ -21,15 +21,15 @@ async def ready_to_swap(database_url: str) -> AsyncIterator[tuple[Rebuild, async
     """A rebuild that has folded all events, of which there are none."""
     async with building.connection(database_url) as live, building.connection(database_url, building=True) as built:
         await generations.begin_first(live)
-        rebuild = Rebuild(database_url, live, log=LocalLog(), dedupe_days=35.0)
-        await rebuild.begin(slices=1)
+        begun = Rebuild(database_url, live, log=LocalLog(), dedupe_days=35.0)
+        await begun.begin(slices=1)
         async with built.transaction():
             await building.index_pairs(built)
-        yield rebuild, built
+        yield begun, built
 
 
-async def swapped(rebuild: Rebuild, built: asyncpg.Connection) -> None:
-    await swap(rebuild, built, lambda _: None, fewer_are_fine=False, actor="ann")
+async def swapped(begun: Rebuild, built: asyncpg.Connection) -> None:
+    await swap(begun, built, lambda _: None, fewer_are_fine=False, actor="ann")
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,44 @@ async def swapped(rebuild: Rebuild, built: asyncpg.Connection) -> None:
 async def test_tables_that_a_migration_has_changed_meanwhile_are_not_swapped(
     database_url: str, pool: Pool, change: str, undo: str, told: str
 ) -> None:
-    async with ready_to_swap(database_url) as (rebuild, built):
+    async with ready_to_swap(database_url) as (begun, built):
         await pool.execute(change)
         with pytest.raises(
             UserError, match=f"changed since this rebuild was begun, as by a migration: {told}. The new"
         ):
-            await swapped(rebuild, built)
+            await swapped(begun, built)
         assert await generation(pool) == 1
         await pool.execute(undo)
-        await swapped(rebuild, built)
+        await swapped(begun, built)
         assert await generation(pool) == 2
+
+
+_FUNCTION = "CREATE FUNCTION none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+_MADE = {
+    "view popular": "CREATE VIEW popular AS SELECT item_id FROM item_stats",
+    "materialized view met": "CREATE MATERIALIZED VIEW met AS SELECT count(*) FROM item_pairs",
+    "trigger watched on table user_history": (
+        f"{_FUNCTION}; CREATE TRIGGER watched AFTER INSERT ON user_history FOR EACH STATEMENT EXECUTE FUNCTION none()"
+    ),
+    "constraint notes_item_key_fkey on table notes": "CREATE TABLE notes (item_key integer REFERENCES item_stats)",
+    "constraint known on table item_stats": (
+        "ALTER TABLE item_stats ADD CONSTRAINT known FOREIGN KEY (item_id) REFERENCES items NOT VALID"
+    ),
+    "function pairs()": "CREATE FUNCTION pairs() RETURNS bigint RETURN (SELECT count(*) FROM item_pairs)",
+    "function name(item_stats)": "CREATE FUNCTION name(one item_stats) RETURNS text RETURN one.item_id",
+}
+
+
+async def test_what_others_have_made_on_the_tables_is_told_and_stays(database_url: str, pool: Pool) -> None:
+    async with ready_to_swap(database_url) as (begun, built):
+        for statement in _MADE.values():
+            await pool.execute(statement)
+        with pytest.raises(UserError, match="On item_stats, user_history or item_pairs there are: ") as raised:
+            await swapped(begun, built)
+    for told in _MADE:
+        assert f" {told}, " in str(raised.value) or f" {told}. " in str(raised.value)
+    await rebuilt(database_url, "--drop")
+    code, output = await rebuild(database_url, "--yes")
+    assert (code, await generation(pool)) == (2, 1), output
+    assert "Drop it, run the same command again, and make it anew after the rebuild" in output
+    assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
