@@ -109,6 +109,7 @@ async def create(connection: "Connection", slices: int, first: datetime) -> None
     await connection.execute(_SQL["make_tables"])
     for table in _TABLES:
         await _run(connection, "settings_of", table)
+        await _run(connection, "privileges_of", table)
     await connection.execute(_SQL["copy_keys"])
     for table in ("item_stats", "user_history"):
         await _add_indexes(connection, table)
@@ -255,6 +256,8 @@ async def forget_erased(connection: "Connection", user_ids: Collection[str], num
 async def swap(connection: "Connection") -> None:
     """Puts the tables in place of those that serve. In a transaction that has locked those."""
     async with live_names(connection) as live:
+        for table in _TABLES:  # some may have been granted meanwhile
+            await _run(connection, "privileges_of", table)
         await connection.execute(_SQL["copy_new_items"])
         await connection.fetchval(_SQL["copy_sequence"])
         await connection.execute(_SQL["swap_tables"].format(live=live))

@@ -44,8 +44,7 @@ WHERE NOT has_tablespace_privilege(t.oid, 'CREATE')
 ORDER BY t.spcname;
 
 -- name: settings_of
--- The statements that give a copy of the table its tablespace, storage parameters, owner and privileges: LIKE leaves those
--- out.
+-- The statements that give a copy of the table its tablespace, storage parameters and owner: LIKE leaves those out.
 SELECT format('ALTER TABLE %I.%I SET TABLESPACE %I', $2::text, r.relname, t.spcname)
 FROM pg_class AS r
 JOIN pg_tablespace AS t ON t.oid = r.reltablespace
@@ -62,14 +61,29 @@ WHERE r.oid = $1::text::regclass AND r.reloptions IS NOT NULL
 UNION ALL
 SELECT format('ALTER TABLE %I.%I OWNER TO %I', $2::text, r.relname, pg_get_userbyid(r.relowner))
 FROM pg_class AS r
-WHERE r.oid = $1::text::regclass AND pg_get_userbyid(r.relowner) <> current_user
-UNION ALL
+WHERE r.oid = $1::text::regclass AND pg_get_userbyid(r.relowner) <> current_user;
+
+-- name: privileges_of
+-- The statements that give a copy of the table, and the sequence of its keys, the privileges of the original.
+WITH originals AS (
+    SELECT r.oid, r.relname, r.relowner, r.relacl, CASE r.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END AS kind
+    FROM pg_class AS r
+    WHERE
+        r.oid = $1::text::regclass
+        OR (
+            r.relkind = 'S'
+            AND r.oid IN (
+                SELECT d.objid FROM pg_depend AS d
+                WHERE d.classid = 'pg_class'::regclass AND d.refobjid = $1::text::regclass AND d.deptype = 'i'
+            )
+        )
+)
 SELECT format(
-    'GRANT %s ON %I.%I TO %s%s', a.privilege_type, $2::text, r.relname,
+    'GRANT %s ON %s%I.%I TO %s%s', a.privilege_type, r.kind, $2::text, r.relname,
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
     CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
 )
-FROM pg_class AS r
+FROM originals AS r
 CROSS JOIN LATERAL (
     SELECT privilege_type, grantee, is_grantable FROM aclexplode(r.relacl)
     UNION ALL
@@ -78,7 +92,7 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL aclexplode(c.attacl) AS of_column
     WHERE c.attrelid = r.oid AND NOT c.attisdropped
 ) AS a
-WHERE r.oid = $1::text::regclass AND a.grantee <> r.relowner;
+WHERE a.grantee <> r.relowner;
 
 -- name: make_tables
 CREATE SCHEMA reco_building;

@@ -20,3 +20,8 @@ async def advance(connection: "Connection") -> list[str]:
         async with connection.transaction():
             await connection.execute(_SQL[f"advance_{table}"])
     return behind
+
+
+async def refused(connection: "Connection") -> list[str]:
+    """The sequences that this connection's user may not read or set, by name."""
+    return [name for (name,) in await connection.fetch(_SQL["refused"])]

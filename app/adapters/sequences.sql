@@ -30,6 +30,15 @@ FROM (
 ) AS s
 WHERE s.highest > s.last_value OR (s.highest = s.last_value AND NOT s.is_called);
 
+-- name: refused
+-- Those of the above that this user may not read or set.
+SELECT s.name
+FROM unnest(ARRAY[
+    'event_outbox_id_seq', 'feature_consumer_dlq_id_seq', 'feature_changes_id_seq', 'item_stats_item_key_seq',
+    'erasure_numbers', 'rule_changes_change_id_seq', 'experiments_run_seq', 'ranking_models_version_seq'
+]) AS s (name)
+WHERE NOT (has_sequence_privilege(s.name, 'SELECT') AND has_sequence_privilege(s.name, 'UPDATE'));
+
 -- name: advance_event_outbox
 -- The lock keeps inserts from taking numbers meanwhile, so that the sequence cannot be set back.
 LOCK TABLE event_outbox IN SHARE ROW EXCLUSIVE MODE;

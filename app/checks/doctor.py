@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 from redis.exceptions import RedisError
 
-from app.adapters import audit, building, generations, migrations, poolers, schema_check
+from app.adapters import audit, building, generations, migrations, poolers, schema_check, sequences
 from app.adapters.direct_url import check_direct_url
 from app.adapters.kafka import KafkaOptions, TopicOptions, how_to_create, read_topic_settings
 from app.adapters.kafka_bounds import silence_abandoned_tasks
@@ -184,8 +184,11 @@ async def _postgres(
     if refused:
         remedy = "grant SELECT, INSERT, UPDATE and DELETE on them to the user of DATABASE_URL"
         yield Finding("FAIL", "postgres", f"no full access to {', '.join(refused)}", remedy)
-    else:
-        yield Finding("ok", "postgres", "may read and write the tables")
+    if numbers := await sequences.refused(connection):
+        remedy = "grant SELECT and UPDATE on these sequences to the user of DATABASE_URL"
+        yield Finding("FAIL", "postgres", f"no full access to {', '.join(numbers)}", remedy)
+    if not refused and not numbers:
+        yield Finding("ok", "postgres", "may read and write the tables and sequences")
     yield findings.generation(await generations.serving(connection))
     if unfinished := await generations.building(connection):
         text = f"the rebuild of generation {unfinished[0]} is unfinished: no item that is gone is removed until it ends"

@@ -97,3 +97,18 @@ async def test_what_others_have_made_on_the_tables_is_told_and_stays(database_ur
     assert (code, await generation(pool)) == (2, 1), output
     assert "Drop it, run the same command again, and make it anew after the rebuild" in output
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
+
+
+async def test_new_tables_and_their_sequence_have_the_privileges_of_the_old_ones(database_url: str, pool: Pool) -> None:
+    """Without that of the sequence, a service that is not the owner would not be ready after its next connection."""
+    given = (
+        "SELECT relname, relacl::text FROM pg_class "
+        "WHERE relnamespace = 'public'::regnamespace AND relname IN ('item_stats', 'item_stats_item_key_seq')"
+    )
+    await pool.execute("GRANT SELECT, UPDATE ON SEQUENCE item_stats_item_key_seq TO pg_monitor WITH GRANT OPTION")
+    async with ready_to_swap(database_url) as (begun, built):
+        await pool.execute("GRANT SELECT ON item_stats TO pg_monitor")  # meanwhile
+        before = dict(await pool.fetch(given))
+        assert all("pg_monitor=" in privileges for privileges in before.values())
+        await swapped(begun, built)
+    assert dict(await pool.fetch(given)) == before
