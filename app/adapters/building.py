@@ -106,7 +106,7 @@ async def create(connection: "Connection", slices: int, first: datetime) -> None
             f"The tables or their indexes are in the tablespace {', '.join(closed)}, where this user may not create "
             "the new ones. Run GRANT CREATE ON TABLESPACE, and the same command again"
         )
-    await connection.execute(_SQL["make_tables"])
+    await connection.execute(_SQL["make_tables"].format(owner=await connection.fetchval(_SQL["owner"])))
     for table in _TABLES:
         await _run(connection, "settings_of", table)
         await _run(connection, "privileges_of", table)
@@ -260,7 +260,8 @@ async def swap(connection: "Connection") -> None:
             await _run(connection, "privileges_of", table)
         await connection.execute(_SQL["copy_new_items"])
         await connection.fetchval(_SQL["copy_sequence"])
-        await connection.execute(_SQL["swap_tables"].format(live=live))
+        owner = await connection.fetchval(_SQL["owner"])
+        await connection.execute(_SQL["swap_tables"].format(live=live, owner=owner))
 
 
 async def counted(connection: "Connection") -> EventNumbers:

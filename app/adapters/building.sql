@@ -94,8 +94,12 @@ CROSS JOIN LATERAL (
 ) AS a
 WHERE a.grantee <> r.relowner;
 
+-- name: owner
+SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = 'item_stats'::regclass;
+
 -- name: make_tables
-CREATE SCHEMA reco_building;
+-- The schema is the owner's, also where a superuser rebuilds: erasures of the service look into it as the owner.
+CREATE SCHEMA reco_building AUTHORIZATION {owner};
 CREATE TABLE reco_building.item_stats (LIKE item_stats INCLUDING ALL EXCLUDING INDEXES);
 CREATE TABLE reco_building.user_history (LIKE user_history INCLUDING ALL EXCLUDING INDEXES);
 CREATE TABLE reco_building.item_pairs (LIKE item_pairs INCLUDING ALL EXCLUDING INDEXES);
@@ -187,7 +191,7 @@ LOCK TABLE user_erasures IN SHARE MODE;
 SELECT coalesce(max(number), 0) FROM user_erasures;
 
 -- name: swap_tables
-CREATE SCHEMA reco_retired;
+CREATE SCHEMA reco_retired AUTHORIZATION {owner};
 ALTER TABLE {live}.item_stats SET SCHEMA reco_retired;
 ALTER TABLE {live}.user_history SET SCHEMA reco_retired;
 ALTER TABLE {live}.item_pairs SET SCHEMA reco_retired;

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pyarrow as pa
@@ -17,12 +18,14 @@ from app.core.features import fold
 from app.core.history import encode_history
 from app.core.messages import decode_message
 from app.core.model import MODEL
+from app.devstack import Stack
 from app.importing.mapping import ImportOptions
 from app.rebuilding.local_log import LocalLog
 from app.rebuilding.rebuild import Rebuild, unfinished
 from app.rebuilding.slices import Job
 from app.rebuilding.spark import log as spark_log
 from app.rebuilding.spark.stages import HISTORIES
+from app.rebuilding.swap import swap
 from tests.support.pipeline import until
 from tests.support.rebuilding import log, start_rebuild, store_and_count
 from workers.batch import FeatureWriter
@@ -154,3 +157,27 @@ async def test_user_erased_after_spark_was_told_who_is_has_no_history_in_what_it
         )
         await spark._load(live, built, made, job, lambda _: None)
     assert tuple(await pool.fetchrow(_LEFT)) == (0, True)
+
+
+async def test_users_are_erased_while_tables_are_left_that_a_superuser_has_made(
+    stack: Stack, database_url: str, opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_connection: asyncpg.Connection) -> None:
+        raise asyncpg.LockNotAvailableError("lock timeout")
+
+    monkeypatch.setattr(building, "drop_former", fails)
+    of_superuser = urlsplit(stack.postgres.admin_url)._replace(path=urlsplit(database_url).path).geturl()
+    async with building.connection(of_superuser) as live, building.connection(of_superuser, building=True) as built:
+        rebuild = await begin(of_superuser, live)
+        await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(100))
+        async with built.transaction():
+            await building.index_pairs(built)
+        await rebuild.catch_up(built)
+        await erase(opened)
+        assert tuple(await pool.fetchrow(_LEFT)) == (0, True)
+        assert not (await swap(rebuild, built, lambda _: None, fewer_are_fine=True, actor="ann")).is_tidy
+        await erase(opened)
+    async with opened.connection() as connection:
+        assert await building.schemas(connection) == ["reco_building", "reco_retired"]
+        await building.drop(connection)
+        assert await building.schemas(connection) == []
