@@ -33,6 +33,9 @@ _CONNECT_SEC: Final = 10.0
 _STATEMENT_SEC: Final = 6 * 3600.0
 _LIMITS: Final[Mapping[str, str]] = {
     "jit": "off",
+    # A limit that the role or the database has is for the statements of the service.
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
     "lock_timeout": "10000",
     # A process that is stopped in the middle of a transaction must not keep its locks.
     "idle_in_transaction_session_timeout": "300000",

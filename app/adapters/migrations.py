@@ -70,6 +70,7 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
         _check_applied(connection, directory)
         backend = yoyo.get_backend(_yoyo_url(database_url))
         try:
+            backend.execute(_SQL["take_time"])
             pending: MigrationList = backend.to_apply(yoyo.read_migrations(str(directory)))
             ids = [migration.id for migration in pending]
             for migration in pending:
@@ -82,7 +83,7 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
 
 
 def connect(database_url: str) -> psycopg.Connection:
-    """A connection in autocommit mode, with a session of its own; the caller closes it.
+    """A connection in autocommit mode, with a session of its own and time for long statements; the caller closes it.
 
     Raises `DependencyDown`, and `UserError` behind a pooler in transaction mode: locks and settings would stay with
     whatever process of the server has them.
@@ -92,6 +93,7 @@ def connect(database_url: str) -> psycopg.Connection:
         if poolers.is_pooled(connection):
             with open_connection(database_url) as another:
                 poolers.check_session(connection, another)
+        connection.execute(_SQL["take_time"].encode())
     except BaseException:
         connection.close()
         raise

@@ -4,3 +4,8 @@
 SELECT a.pid, a.usename, a.application_name, extract(EPOCH FROM clock_timestamp() - a.xact_start)::integer
 FROM unnest(pg_blocking_pids(%(pid)s)) AS b (pid)
 JOIN pg_stat_activity AS a USING (pid);
+
+-- name: take_time
+-- Long statements: a limit that the role or the database has is for those of the service. Names that this server does not
+-- have are ignored.
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout');

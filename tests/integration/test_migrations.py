@@ -194,3 +194,18 @@ def test_a_changed_file_ends_the_start_of_the_service(
 def test_without_postgres_it_says_so() -> None:
     with pytest.raises(DependencyDown, match="postgres"):
         migrations.migrate(f"postgresql://reco@127.0.0.1:{choose()}/reco")
+
+
+def test_migrations_and_commands_take_longer_than_the_role_may(stack: Stack, empty_database: str, files: Path) -> None:
+    name = urlsplit(empty_database).path[1:]
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} SET statement_timeout = 60000").format(sql.Identifier(name)))
+    (files / "9999.limit.sql").write_text(
+        f"-- depends: {ALL[-1]}\nCREATE TABLE limits AS SELECT current_setting('statement_timeout') AS value;\n"
+    )
+    migrations.migrate(empty_database, files)
+    with migrations.connect(empty_database) as connection:
+        assert connection.execute("SELECT value, current_setting('statement_timeout') FROM limits").fetchone() == (
+            "0",
+            "0",
+        )

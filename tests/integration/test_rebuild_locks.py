@@ -48,6 +48,16 @@ async def test_rebuild_waits_for_maintenance_that_removes_items(
     assert await generation(pool) == 2
 
 
+async def test_rebuild_takes_longer_than_the_role_may(database_url: str, pool: Pool) -> None:
+    name = await pool.fetchval("SELECT quote_ident(current_database())")
+    for limit in ("statement_timeout", "transaction_timeout"):
+        if await pool.fetchval("SELECT count(*) FROM pg_settings WHERE name = $1", limit):  # 17 and later have both
+            await pool.execute(f"ALTER DATABASE {name} SET {limit} = 60000")
+    async with building.connection(database_url) as live:
+        limits = "SELECT setting FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')"
+        assert {setting for (setting,) in await live.fetch(limits)} == {"0"}
+
+
 async def test_session_that_is_lost_is_noticed(database_url: str, pool: Pool) -> None:
     connected = building.connection(database_url)
     live = await connected.__aenter__()
