@@ -26,10 +26,13 @@ DELETE FROM events WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: feature_consumer_dlq
--- Pending dead letters stay.
+-- Pending dead letters stay. So do discarded ones as long as events of before are stored: by them a rebuild knows which of
+-- those were never counted.
 DELETE FROM feature_consumer_dlq WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM feature_consumer_dlq
-    WHERE status IN ('replayed', 'discarded') AND resolved_at < now() - make_interval(secs => $1)
+    WHERE
+        status IN ('replayed', 'discarded') AND resolved_at < now() - make_interval(secs => $1)
+        AND (status = 'replayed' OR resolved_at < (SELECT coalesce(min(received_at), 'infinity') FROM events))
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));
@@ -51,9 +54,12 @@ DELETE FROM audit_log WHERE ctid = ANY (ARRAY(
 ));
 
 -- name: event_outbox
+-- As discarded dead letters.
 DELETE FROM event_outbox WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM event_outbox
-    WHERE status = 'discarded' AND resolved_at < now() - make_interval(secs => $1)
+    WHERE
+        status = 'discarded' AND resolved_at < now() - make_interval(secs => $1)
+        AND resolved_at < (SELECT coalesce(min(received_at), 'infinity') FROM events)
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ));

@@ -97,6 +97,33 @@ async def test_expired_rows_are_deleted_and_pending_ones_kept(pool: asyncpg.Pool
     ]
 
 
+async def test_discarded_rows_stay_as_long_as_events_of_before_are_stored(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    """A rebuild would count their events otherwise, once the dedupe rows of that time have expired."""
+    old = "now() - interval '50 days'"
+    await pool.execute(
+        "INSERT INTO events (event_id, event_type, user_id, session_id, ts_ms, content_hash, payload, received_at) "
+        "VALUES ('given-up', 'view', 'u', 's', 1, '', '{}', now() - interval '60 days')"
+    )
+    await pool.execute(
+        "INSERT INTO event_outbox (event_id, topic, message_key, payload, status, created_at, resolved_at) "
+        f"VALUES ('given-up', 't', 'k', '', 'discarded', {old}, {old})"
+    )
+    await pool.execute(
+        "INSERT INTO feature_consumer_dlq (topic, partition, record_offset, record_ts_ms, event_id, error_kind, error, "
+        "attempts, status, created_at, resolved_at) VALUES "
+        f"('t', 0, 1, 1, 'given-up', 'k', 'e', 1, 'discarded', {old}, {old}), "
+        f"('t', 0, 2, 1, 'counted', 'k', 'e', 1, 'replayed', {old}, {old})"
+    )
+    left = "SELECT (SELECT count(*) FROM event_outbox), (SELECT count(*) FROM feature_consumer_dlq)"
+    async with database(database_url) as opened:
+        await Retention(opened, keeping(events_days=400)).sweep()
+        assert tuple(await pool.fetchrow(left)) == (1, 1)
+        await Retention(opened, keeping()).sweep()
+        assert tuple(await pool.fetchrow(left)) == (0, 0)
+
+
 async def test_no_event_goes_while_a_rebuild_runs(pool: asyncpg.Pool, database_url: str) -> None:
     """Rows of files that are stored as well are left to what is stored."""
     await pool.execute(
