@@ -53,13 +53,14 @@ _WORK: Final = "reco-rebuild"
 class Rebuilt(Struct, frozen=True):
     """How many events were folded, the rows of files that are none, and what expired during an interruption.
 
-    `is_tidy`: the former tables are dropped.
+    `is_tidy`: the former tables are dropped. `left`: the folder of Spark's work, if it could not be removed.
     """
 
     events: int
     is_tidy: bool
     rejected: building.RejectedRows
     expired: str | None
+    left: str | None
 
 
 @click.command()
@@ -144,6 +145,13 @@ def rebuild(
             markup=False,
             soft_wrap=True,
         )
+    if made.left:
+        console.print(
+            f"The folder {made.left} could not be removed, and holds histories of users. Remove it.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _spark_options(
@@ -206,7 +214,7 @@ async def _rebuild(
                     await refuse_gaps(live, log, screen)
             goes_on = await made.begin(slices=min(os.cpu_count() or 1, _MOST_PROCESSES))
             expired = await _expired(settings, live, yes=yes) if goes_on else None
-            await made.run(screen)
+            left = await made.run(screen)
         async with building.connection(url, building=True) as built:
             parts = await building.slices(built)
             rejected = building.RejectedRows(parts[0].rejected, parts[0].first_rejected)
@@ -214,7 +222,7 @@ async def _rebuild(
                 refuse_mostly_rejected(parts[0])
             swapped = await swap(made, built, screen, fewer_are_fine=yes, actor=f"reco rebuild, {operator()}")
     events = sum(part.events for part in parts) + swapped.events
-    return Rebuilt(events, swapped.is_tidy, rejected, expired)
+    return Rebuilt(events, swapped.is_tidy, rejected, expired, left)
 
 
 async def _expired(settings: Settings, live: "Connection", *, yes: bool) -> str | None:

@@ -1,6 +1,7 @@
 """The local engine: each process reads all files, and folds its share of the users."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -55,3 +56,6 @@ class LocalLog(Struct, frozen=True):
         _, total = await counted_events.span(live)
         async with shown("Files", live, total, show):
             await in_processes(fold_files, [structs.replace(job, files=self.files) for job in jobs])
+
+    async def tidy_up(self, started: datetime) -> str | None:
+        return None  # there is nothing

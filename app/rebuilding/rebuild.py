@@ -102,6 +102,12 @@ class Log(Protocol):
         """
         ...
 
+    async def tidy_up(self, started: datetime) -> str | None:
+        """Removes what `fold` has put beside the database for the rebuild that was begun then, when all of it is
+        loaded. Returns the folder if it is left.
+        """
+        ...
+
 
 class Rebuild:
     """`run` makes the generation up to the swap; `catch_up` folds what was counted since the last call."""
@@ -149,17 +155,26 @@ class Rebuild:
         """Another one to the same database."""
         return building.connection(self._url)
 
-    async def run(self, show: Show) -> None:
-        """Everything that takes long. May be called again after an interruption."""
+    async def run(self, show: Show) -> str | None:
+        """Everything that takes long. May be called again after an interruption.
+
+        Returns the folder that holds what was made of files, if it could not be removed.
+        """
         model, progress = await unfinished(self._live)
+        if await self._reads_files():
+            await self._log.fold(self._live, self._jobs(model, progress), show)
+        left = await self._log.tidy_up(progress.started)  # an earlier run may have left it
         if not progress.pairs_done:
-            await self._fold_slices(model, progress, show)
+            _, total = await counted_events.span(self._live)
+            async with shown("Events", self._live, total, show):
+                await in_processes(fold_events, self._jobs(model, progress))
             show(Report("Adding up pairs", 0, 0))
             await in_processes(add_up_pairs, self._jobs(model, progress))
             async with building.connection(self._url, building=True) as built, built.transaction():
                 await building.index_pairs(built)
                 await generations.set_progress(built, encode_progress(structs.replace(progress, pairs_done=True)))
         await building.analyze(self._live)
+        return left
 
     async def catch_up(self, built: "Connection") -> int:
         """Folds what was counted until now; returns how many events that was. `built` may be in a transaction."""
@@ -206,14 +221,6 @@ class Rebuild:
     async def _reads_files(self) -> bool:
         """Whether some of the files are still to be read."""
         return bool(self._log.contents()) and not all(part.files_done for part in await building.slices(self._live))
-
-    async def _fold_slices(self, model: Model, progress: Progress, show: Show) -> None:
-        jobs = self._jobs(model, progress)
-        if await self._reads_files():
-            await self._log.fold(self._live, jobs, show)
-        _, total = await counted_events.span(self._live)
-        async with shown("Events", self._live, total, show):
-            await in_processes(fold_events, jobs)
 
     def _jobs(self, model: Model, progress: Progress) -> list[Job]:
         return [

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,7 +74,7 @@ class SparkLog:
 
     async def fold(self, live: "Connection", jobs: Sequence[Job], show: Show) -> None:
         job = jobs[0]
-        work = Work(self._spark, f"{self._work}/{job.counted_until:%Y%m%dT%H%M%S%f}")
+        work = self._work_of(job.counted_until)
         if await building.loaded_parts(live) and not await in_spark(partial(work.is_done, PAIRS)):
             raise UserError(
                 f"What the unfinished rebuild has made is no longer in {work.folder}. Give it up with `reco rebuild "
@@ -93,7 +94,17 @@ class SparkLog:
                     await building.advance_files(
                         built, part, rows=0, done=True, events=0, rejected=building.RejectedRows()
                     )
-        await in_spark(work.remove)
+
+    async def tidy_up(self, started: datetime) -> str | None:
+        work = self._work_of(started)
+        try:
+            is_gone = await in_spark(work.remove)
+        except UserError:
+            is_gone = False
+        return None if is_gone else work.folder
+
+    def _work_of(self, started: datetime) -> Work:
+        return Work(self._spark, f"{self._work}/{started:%Y%m%dT%H%M%S%f}")
 
     async def _make(self, live: "Connection", work: Work, job: Job, show: Show) -> None:
         stages: list[tuple[str, str, Callable[[], None]]] = [

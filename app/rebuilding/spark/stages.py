@@ -48,8 +48,10 @@ class Work(Struct, frozen=True):
     def is_done(self, stage: str) -> bool:
         return bool(self._files().exists(self._path(f"{stage}/_SUCCESS")))
 
-    def remove(self, stage: str = "") -> None:
+    def remove(self, stage: str = "") -> bool:
+        """Of one stage, or all of it. Whether it is gone."""
         self._files().delete(self._path(stage), True)
+        return not self._files().exists(self._path(stage))
 
     def parts(self, stage: str) -> list[str]:
         """The files that the stage has made. Without any, the stage made nothing."""
