@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from workers.consumer import ConsumerOptions
 
 
+# Of the clocks and of a server that ends a transaction for its time.
+_INSERT_SPARE_SEC = 5.0
+
+
 def ranks(settings: Settings) -> bool:
     """Whether the process answers recommendations, or learns to."""
     return "api" in settings.role or ("consumer" in settings.role and settings.ranking_learning != "off")
@@ -94,6 +98,7 @@ def relay_options(settings: Settings) -> RelayOptions:
         base_retry_sec=settings.outbox_relay_base_retry_sec,
         max_retry_sec=settings.outbox_relay_max_retry_sec,
         statement_timeout_sec=settings.db_statement_timeout_ms / 1000,
+        longest_insert_sec=pool_options(settings).transaction_timeout_sec + _INSERT_SPARE_SEC,
         topics=topic_options(settings),
     )
 

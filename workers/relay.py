@@ -50,6 +50,8 @@ class RelayOptions(Struct, frozen=True, kw_only=True):
     base_retry_sec: float
     max_retry_sec: float
     statement_timeout_sec: float
+    longest_insert_sec: float
+    """No transaction that adds rows to the outbox takes longer."""
     topics: kafka.TopicOptions = kafka.TopicOptions()
 
 
@@ -60,17 +62,18 @@ class BatchCounts(Struct, frozen=True):
     published: int = 0
     rescheduled: int = 0
     dead: int = 0
-    more: bool = False
-    """There may be more that is due now."""
+    more_in_sec: float = math.inf
+    """When there may be more that is due: 0 for now."""
 
 
 class _Settled(Struct):
     """What has become of the rows of a batch so far; `down` when some of them were not acknowledged.
 
-    `claimed`: as many as were asked for, until Postgres has answered.
+    `claimed`: as many as were asked for, until Postgres has answered; `claiming`: behind which id, and since when.
     """
 
     claimed: int
+    claiming: tuple[int, float] | None = None
     statements_sec: float = 0.0
     published: list[OutboxRow] = field(default_factory=list)
     refused: list[tuple[OutboxRow, BaseException]] = field(default_factory=list)
@@ -85,7 +88,7 @@ class Relay:
         self._database = database
         self._kafka_options = kafka_options
         self._options = options
-        self._cursor = ClaimCursor()
+        self._cursor = ClaimCursor(options.longest_insert_sec)
         self._size = BatchSize(options.batch_size, budget_sec=options.statement_timeout_sec)
         self._outages: list[Outage] = []
 
@@ -124,10 +127,10 @@ class Relay:
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
-                if not counts.more and not stop.is_set():
+                if counts.more_in_sec > 0 and not stop.is_set():
                     locked = time.monotonic() < locked_until
                     longest_sec = _LEASE_POLL_SEC if locked else math.inf
-                    await wake.wait(min(self._options.poll_interval_sec, longest_sec), progress)
+                    await wake.wait(min(self._options.poll_interval_sec, longest_sec, counts.more_in_sec), progress)
         finally:
             await publisher.close()
 
@@ -166,6 +169,9 @@ class Relay:
             self._cursor.restart()  # the claimed rows are released
             if isinstance(error, TooLarge):
                 self._size.too_large(settled.claimed)
+                if settled.claiming is not None:
+                    after_id, began = settled.claiming
+                    self._cursor.gave_up(after_id, began=began, now=time.monotonic())
             raise
         self._size.fitted(counts.claimed, settled.statements_sec)
         if settled.down is not None:
@@ -176,19 +182,9 @@ class Relay:
 
     async def _relay_batch(self, publisher: Publisher, settled: _Settled) -> BatchCounts:
         async with self._database.connection() as connection, connection.transaction():
-            started = time.monotonic()
-            after_id = self._cursor.begin(started)
-            rows = await outbox.claim_batch(connection, settled.claimed, after_id=after_id, lease_sec=self._lease_sec)
-            full = len(rows) == settled.claimed
-            settled.claimed = len(rows)
-            settled.statements_sec = time.monotonic() - started
-            if full:
-                self._cursor.claimed(rows[-1].id)
-            else:
-                self._cursor.restart()
-            more = full or after_id > 0
+            rows, more_in_sec = await self._claim(connection, settled)
             if not rows:
-                return BatchCounts(more=more)
+                return BatchCounts(more_in_sec=more_in_sec)
             started = time.perf_counter()
             results = list(zip(rows, await publisher.publish(rows), strict=True))
             too_large = [row for row, result in results if kafka.may_be_the_batch(result)]
@@ -205,11 +201,23 @@ class Relay:
             published=len(settled.published),
             rescheduled=sum(row.delay_sec is not None for row in settled.rescheduled),
             dead=sum(row.delay_sec is None for row in settled.rescheduled),
-            more=more,
+            more_in_sec=more_in_sec,
         )
         self._count(counts, settled.published, publish_ms)
         _log_refused(settled.refused, settled.rescheduled)
         return counts
+
+    async def _claim(self, connection: "Connection", settled: _Settled) -> tuple[list[OutboxRow], float]:
+        """The rows, and in how many seconds another claim may find more."""
+        limit, began = settled.claimed, time.monotonic()
+        after_id = self._cursor.begin(began)
+        settled.claiming = after_id, began
+        rows = await outbox.claim_batch(connection, limit, after_id=after_id, lease_sec=self._lease_sec)
+        now = time.monotonic()
+        settled.claimed, settled.claiming, settled.statements_sec = len(rows), None, now - began
+        full = len(rows) == limit
+        self._cursor.claimed(after_id, rows[-1].id if rows else None, full=full, began=began, now=now)
+        return rows, 0.0 if full else self._cursor.next_in(after_id, now)
 
     async def _settle(
         self, connection: "Connection", settled: "_Settled", results: Sequence[tuple[OutboxRow, PublishResult]]

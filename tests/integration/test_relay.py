@@ -1,6 +1,7 @@
 """The relay against a real Kafka and Postgres, a batch at a time."""
 
 import json
+import math
 import time
 
 import asyncpg
@@ -30,9 +31,9 @@ async def test_a_batch_is_published_and_deleted(pool: Pool, database_url: str, k
         second = await worker.relay_batch(publisher)
         third = await worker.relay_batch(publisher)
         await publisher.close()
-    assert (first.claimed, first.published, first.more) == (100, 100, True)
+    assert (first.claimed, first.published, first.more_in_sec) == (100, 100, 0.0)
     assert (second.claimed, second.published) == (50, 50)
-    assert (third.claimed, third.more) == (0, False)
+    assert (third.claimed, third.more_in_sec) == (0, math.inf)
     assert await rows(pool) == {}
     assert counted(metrics.RELAY_PUBLISHED) == published + 150
     assert counted(metrics.RELAY_EVENT_LAG) == lag + 150

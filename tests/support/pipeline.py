@@ -69,6 +69,7 @@ def relay(opened: Database, bootstrap_servers: str, prefix: str, **changes: Any)
         "max_attempts": 3,
         "base_retry_sec": 0.01,
         "statement_timeout_sec": 5.0,
+        "longest_insert_sec": 25.0,
         "max_retry_sec": 0.02,
         "topics": topics(prefix),
     }
