@@ -3,43 +3,30 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import asyncpg
 import structlog
 
-from app import metrics
-from app.adapters import (
-    analytics,
-    cache_epoch,
-    changes,
-    dead_letters,
-    erasures,
-    features,
-    generations,
-    outbox,
-    ranking_models,
-    statistics,
-)
+from app.adapters import cache_epoch, changes, erasures, features, generations, ranking_models
 from app.adapters.history_cache import HistoryCache, Settled, Versioned
 from app.adapters.postgres import Database
 from app.adapters.postgres_errors import reason_of
-from app.errors import DependencyDown, TooLarge
+from app.errors import DependencyDown
 from app.supervisor import Progress, wait_for_stop
+from workers import gauges
 from workers.gone import GoneRemover
 from workers.pair_pruner import PairPruner
 from workers.retention import Retention, RetentionOptions
 from workers.rollup import Rollup
+from workers.spaced_job import SpacedJob
 from workers.uncounted import UncountedEvents
 
 _log = structlog.get_logger(__name__)
 
 _EVERY_SEC: Final = 2.0
 _KPIS_EVERY_SEC: Final = 30.0
-# After Postgres has given them up for their time: asking again soon would keep it busy for nothing.
-_KPIS_AGAIN_SEC: Final = 300.0
-_KPI_DAYS: Final = 7
 # One turn ends after this time even if more erasures are unfinished: the other jobs must not wait for them.
 _ERASING_SEC: Final = 10.0
 _FAILURES: Final = (DependencyDown, asyncpg.PostgresError)
@@ -66,17 +53,20 @@ class Maintenance:
         self._gone = GoneRemover(database, keep)
         self._pairs = PairPruner(database, keep)
         self._rollup = Rollup(database)
-        self._kpis_at = 0.0
-        self._kpis_failure: str | None = None
-        """Why Postgres has given up the KPIs, until the next attempt."""
+        self._outbox_gauges = SpacedJob(partial(gauges.observe_outbox, database))
+        self._kpis = SpacedJob(partial(gauges.observe_kpis, database), every_sec=_KPIS_EVERY_SEC)
         self._erasures_to = 0
         """The number of the last erasure that was to be finished."""
         self._jobs: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "the outbox's gauges": self._outbox_gauges,
+            "the dead letters' gauges": partial(gauges.observe_dead_letters, database),
+            "Postgres' gauges": partial(gauges.observe_postgres, database),
+            "pruning the change feed": self._prune_changes,
             "retention": self._retention.sweep,
             "finishing erasures": self.finish_erasures,
             "the roll-up of analytics": self._rollup.catch_up,
             "the look for uncounted events": self._uncounted.look,
-            "the KPIs' gauges": self._observe_kpis_at_times,
+            "the KPIs' gauges": self._kpis,
             "removing what is gone": self._gone.sweep,
             "pruning pairs": self._pairs.sweep,
             "keeping versions of the model": self.note_named_models,
@@ -89,13 +79,15 @@ class Maintenance:
             await wait_for_stop(stop, _EVERY_SEC)
 
     async def turn(self, progress: Progress) -> None:
-        """Does every job once. A job that fails holds up no other, and `/readyz` names it until it works again.
+        """Does every job once, where Postgres answers at all. A job that fails holds up no other, and `/readyz` names
+        it until it works again.
 
         That is also one whose rows Postgres refuses to change, for a trigger, a constraint or damage, and one that has
         a fault of ours.
         """
         try:
-            await self.observe()
+            async with self._database.connection() as connection:
+                await connection.execute("SELECT 1")
         except _FAILURES as error:
             progress.beat(f"waiting: {reason_of(error)}")
             return
@@ -118,28 +110,9 @@ class Maintenance:
         failing = [f"{name} fails: {error}" for name, error in self._failing.items()]
         return "; ".join([*failing, *filter(None, [self._rollup.detail, self._uncounted.detail])]) or None
 
-    async def observe(self) -> None:
-        """Sets the gauges of outbox, dead letters and Postgres, counts rows that commands resolved, prunes the feed.
-
-        Raises `DependencyDown`.
-        """
+    async def _prune_changes(self) -> None:
         async with self._database.connection() as connection:
-            rows = await outbox.backlog(connection)
-            letters = {entry.status: entry for entry in await dead_letters.backlog(connection)}
-            resolved = await dead_letters.take_resolved(connection)
-            state = await statistics.read(connection)
             await changes.prune(connection)
-        metrics.OUTBOX_BACKLOG.labels("pending").set(rows.pending)
-        metrics.OUTBOX_BACKLOG.labels("dead").set(rows.dead)
-        metrics.OUTBOX_OLDEST.set(rows.oldest_pending_ms)
-        for status in ("pending", "replayed", "discarded"):
-            metrics.DLQ_BACKLOG.labels(status).set(letters[status].events if status in letters else 0)
-        for status, count in resolved.items():
-            metrics.DLQ_EVENTS.labels(status).inc(count)
-        metrics.DLQ_OLDEST.set(letters["pending"].oldest_ms if "pending" in letters else 0)
-        metrics.DATABASE_OLDEST_TRANSACTION.set(state.oldest_transaction_sec)
-        for table, dead_rows in state.dead_rows.items():
-            metrics.DATABASE_DEAD_ROWS.labels(table).set(dead_rows)
 
     async def note_named_models(self) -> None:
         """Keeps the versions that the settings name from being pruned. Raises `DependencyDown`."""
@@ -182,35 +155,3 @@ class Maintenance:
         if refused is not None:
             raise refused
         return removed.events
-
-    async def _observe_kpis_at_times(self) -> None:
-        """Raises `DependencyDown`; after a failure for their time or memory in each turn until the next attempt."""
-        if time.monotonic() < self._kpis_at:
-            if self._kpis_failure is not None:
-                raise TooLarge("postgres", self._kpis_failure)
-            return
-        self._kpis_at, self._kpis_failure = time.monotonic() + _KPIS_EVERY_SEC, None
-        try:
-            await self.observe_kpis()
-        except TooLarge as error:
-            self._kpis_at, self._kpis_failure = time.monotonic() + _KPIS_AGAIN_SEC, error.reason
-            raise
-        except _FAILURES:
-            self._kpis_at = 0.0  # such as an outage, which says nothing of the statements
-            raise
-
-    async def observe_kpis(self) -> None:
-        """Sets the gauges of impressions and clicks of the last days, by source. Raises `DependencyDown`."""
-        after = datetime.now(UTC).date() - timedelta(days=_KPI_DAYS)
-        async with self._database.connection() as connection:
-            sources = await analytics.read_sources(connection, after)
-            items = await analytics.read_items(connection, after, [analytics.ANY])
-            catalogue = await analytics.catalogue_size(connection)
-        # Without the sources that were not shown in these days any more.
-        metrics.KPI_SHOWN.clear()
-        metrics.KPI_CLICKED.clear()
-        for source, (shown, clicked) in sources.items():
-            metrics.KPI_SHOWN.labels(source).set(shown)
-            metrics.KPI_CLICKED.labels(source).set(clicked)
-        metrics.KPI_ITEMS_SHOWN.set(items.get(analytics.ANY, 0))
-        metrics.KPI_CATALOGUE.set(catalogue)

@@ -38,18 +38,15 @@ SELECT pg_notify('event_outbox', '');
 
 -- name: backlog
 -- Counted up to $1 rows of each status; above that the statistics collector's number of rows in the table, which is
--- near enough for a gauge and costs the same at any size.
+-- near enough for a gauge and costs the same at any size. One walk over what is pending and over deleted rows among it.
 SELECT
     CASE WHEN p.counted < $1 THEN p.counted ELSE greatest(p.counted, t.rows - d.counted) END AS pending,
     d.counted AS dead,
-    coalesce((
-        SELECT extract(EPOCH FROM now() - created_at) * 1000
-        FROM event_outbox
-        WHERE status = 'pending'
-        ORDER BY id
-        LIMIT 1
-    ), 0)::float8 AS oldest_pending_ms
+    coalesce(extract(EPOCH FROM now() - p.oldest) * 1000, 0)::float8 AS oldest_pending_ms
 FROM
-    (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'pending' LIMIT $1) AS bounded) AS p,
+    (
+        SELECT count(*) AS counted, min(bounded.created_at) AS oldest
+        FROM (SELECT created_at FROM event_outbox WHERE status = 'pending' ORDER BY id LIMIT $1) AS bounded
+    ) AS p,
     (SELECT count(*) AS counted FROM (SELECT FROM event_outbox WHERE status = 'dead' LIMIT $1) AS bounded) AS d,
     (SELECT pg_stat_get_live_tuples('event_outbox'::regclass) AS rows) AS t;

@@ -15,8 +15,8 @@ from app import metrics
 from app.adapters import analytics
 from app.adapters.analytics import SOURCES
 from app.api.analytics import answer_of
-from tests.support.pipeline import counted, database, keeping
-from workers.maintenance import Maintenance
+from tests.support.pipeline import counted, database
+from workers import gauges
 
 SUMS = (
     "analytics_shown",
@@ -126,12 +126,10 @@ async def test_names_from_clients_make_a_bounded_number_of_rows_and_series(
     assert sum(row["clicked"] for row in rows) == 3
     assert variants == 42
     async with database(database_url) as opened:
-        keep = keeping()
-        maintenance = Maintenance(opened, None, keep, counted_within_sec=900.0)
-        await maintenance.observe_kpis()
+        await gauges.observe_kpis(opened)
         assert shown_series() == {"popular": 3.0, "other": 1200.0}
         await pool.execute("DELETE FROM analytics_shown WHERE source = 'other'")
-        await maintenance.observe_kpis()
+        await gauges.observe_kpis(opened)
         assert shown_series() == {"popular": 3.0}
 
 
@@ -151,7 +149,7 @@ async def test_gauges_read_no_item_of_each_source(pool: asyncpg.Pool, database_u
     (plan,) = json.loads(found[0])
     assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < blocks / 10
     async with database(database_url) as opened:
-        await Maintenance(opened, None, keeping(), counted_within_sec=900.0).observe_kpis()
+        await gauges.observe_kpis(opened)
     assert (counted(metrics.KPI_ITEMS_SHOWN), counted(metrics.KPI_CATALOGUE)) == (50.0, 50.0)
 
 
