@@ -1,7 +1,7 @@
 """Items that are named one by one, by requests and by histories: their sums are read once somebody asks for them."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -29,11 +29,14 @@ class AskedItems:
         refresh_sec: float,
         max_keys: int,
         reload_throttle: float,
+        loaded: Callable[[], None],
     ) -> None:
+        """`loaded` is called after each load."""
         self._database = database
         self._items = items
         self._index = items.table.index
         self._refresh_sec = refresh_sec
+        self._loaded = loaded
         # Each item is its own value: what is asked for is that its sums are in the table.
         self.cache: FreshCache[str] = FreshCache(
             "asked",
@@ -67,4 +70,5 @@ class AskedItems:
         async with self._database.connection() as connection:
             await self._items.refresh(connection, older_than_sec=self._refresh_sec)
             await self._items.have(connection, item_ids)
+        self._loaded()
         return {item_id: item_id for item_id in item_ids}

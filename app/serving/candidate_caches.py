@@ -1,6 +1,5 @@
 """The in-process caches of the ranking's inputs: neighbours, cards, rules, popular and new items, the fallback list."""
 
-import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -26,6 +25,7 @@ from app.serving.catalogue_content import CatalogueContent
 from app.serving.exploration_pools import read_exploration_pool
 from app.serving.filtering import Filtering
 from app.serving.fresh_cache import FreshCache
+from app.serving.item_sweeps import ItemSweeps
 from app.serving.loaded_items import LoadedItems
 from app.serving.model_weights import ModelWeights
 from app.serving.neighbour_lists import LISTS_A_LOAD, NeighbourLists
@@ -78,16 +78,15 @@ class CandidateCaches:
         self._reload_throttle = reload_throttle
         self._catalogue_only = catalogue_only
         self._popularity_ttl_sec = popularity_ttl_sec
-        self._max_items = max_keys
-        self._sweep_every_sec = sweep_every_sec
-        self._swept_at = time.monotonic()
         self._items = LoadedItems()
         self.table = self._items.table
+        self.sweeps = ItemSweeps(self._sweep, self.table.index, most=max_keys, every_sec=sweep_every_sec)
+        self._neighbour_lists = NeighbourLists(database, self._items, refresh_sec=popularity_ttl_sec)
         self.models = ModelWeights(database)
         self.filtering = Filtering(database, self._items)
         self.neighbours: FreshCache[Neighbours] = FreshCache(
             "neighbours",
-            NeighbourLists(database, self._items, refresh_sec=popularity_ttl_sec).load,
+            self._load_neighbours,
             absent=NO_NEIGHBOURS,
             ttl_sec=related_ttl_sec,
             max_keys=max_keys,
@@ -111,6 +110,7 @@ class CandidateCaches:
             refresh_sec=popularity_ttl_sec,
             max_keys=max_keys,
             reload_throttle=reload_throttle,
+            loaded=self.sweeps.begin_if_due,
         )
         self._content = CatalogueContent(database, self._items)
         self.content: FreshCache[ContentIndex] = FreshCache(
@@ -186,6 +186,7 @@ class CandidateCaches:
             cache.outdate_all()
 
     async def close(self) -> None:
+        await self.sweeps.close()
         await self.models.close()
         await self.filtering.close()
         for cache in self._all:
@@ -208,6 +209,11 @@ class CandidateCaches:
     async def _load_content(self, _keys: list[str]) -> Mapping[str, ContentIndex]:
         return {EVERYTHING: await self._content.load()}
 
+    async def _load_neighbours(self, item_ids: list[str]) -> Mapping[str, Neighbours]:
+        lists = await self._neighbour_lists.load(item_ids)
+        self.sweeps.begin_if_due()
+        return lists
+
     async def _load_cards(self, item_ids: list[str]) -> Mapping[str, Card]:
         cards: dict[str, Card] = {}
         async with self._database.connection() as connection:
@@ -222,7 +228,6 @@ class CandidateCaches:
     async def _load_popular(self, connection: "Connection", category: str | None) -> Popular:
         table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec / 2)
         if category is None:
-            await self._sweep(connection)
             best = table.best(2 * MODEL.popular)
             item_ids = [table.index.ids[number] for number in best]
             cards = await self.cards.get_many(item_ids, allow_partial=False)
@@ -232,17 +237,16 @@ class CandidateCaches:
             found = await features.read_popular(connection, MODEL.popular, category, model=self._items.model)
             await self._items.have(connection, found)
             best = table.index.number(found)
+        self.sweeps.begin_if_due()
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
 
-    async def _sweep(self, connection: "Connection") -> None:
-        """Once a while, when there are many items."""
-        now = time.monotonic()
-        if len(self.table.index.items) > self._max_items and now - self._swept_at >= self._sweep_every_sec:
-            self._swept_at = now
-            self.table.index.use(self._content.numbers)
-            self.table.index.use(self.filtering.numbers)
+    async def _sweep(self) -> None:
+        """Forgets items that no list holds. Raises `DependencyDown`."""
+        self.table.index.use(self._content.numbers)
+        self.table.index.use(self.filtering.numbers)
+        async with self._database.connection() as connection:
             await self._items.number(connection, self.asked.cache.values())
-            await self._items.sweep(self.neighbours.values(), self.popular.values())
+        await self._items.sweep(self.neighbours.values(), self.popular.values())
 
     def _by_category(
         self,

@@ -16,7 +16,9 @@ async def test_answer_does_not_wait_long_for_own_items(database_url: str, pool: 
     items = LoadedItems()
     async with database(database_url, statement_timeout_ms=60_000, lock_timeout_ms=60_000) as opened:
         await FeatureWriter(opened, max_retries=1).apply(incoming(message("event-tent", item_id="tent")))
-        asked = AskedItems(opened, items, ttl_sec=60.0, refresh_sec=60.0, max_keys=10, reload_throttle=0.0)
+        asked = AskedItems(
+            opened, items, ttl_sec=60.0, refresh_sec=60.0, max_keys=10, reload_throttle=0.0, loaded=lambda: None
+        )
         try:
             async with asyncio.timeout(30), pool.acquire() as other, other.transaction():
                 await other.execute("LOCK TABLE item_stats")

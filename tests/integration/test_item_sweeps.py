@@ -2,6 +2,7 @@
 
 import asyncpg
 import numpy as np
+import pytest
 
 from app.core.neighbours import Neighbours
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
@@ -22,7 +23,12 @@ def names(caches: CandidateCaches, near: Neighbours) -> set[str]:
     return {caches.table.index.ids[number] for number in numbers}
 
 
-async def test_items_that_no_list_holds_leave_and_lists_stay_right(pool: asyncpg.Pool, database_url: str) -> None:
+@pytest.mark.parametrize("category", [EVERYTHING, "rare", None])
+async def test_items_that_no_list_holds_leave_and_lists_stay_right(
+    pool: asyncpg.Pool, database_url: str, category: str | None
+) -> None:
+    """Also in a process that is not asked for what is popular, or only by category."""
+    await pool.execute("INSERT INTO items (item_id, categories) VALUES ('item-3999', '{rare}')")
     await pool.execute(
         "INSERT INTO item_stats (item_key, item_id, frequency, events, users, popular_ms, popular_week) "
         "SELECT n, 'item-' || n, 10, 10, 10, extract(EPOCH FROM now()) * 1000, n "
@@ -50,16 +56,44 @@ async def test_items_that_no_list_holds_leave_and_lists_stay_right(pool: asyncpg
             for start in range(0, ITEMS, KEYS):
                 wanted = [f"item-{number}" for number in range(start, start + KEYS)]
                 lists = await caches.neighbours.get_many(wanted, allow_partial=False)
-                caches.popular.outdate([EVERYTHING])
-                popular = (await caches.popular.get_many([EVERYTHING], patience_sec=20.0))[EVERYTHING]
+                if category is not None:
+                    caches.popular.outdate([category])
+                    popular = (await caches.popular.get_many([category], patience_sec=20.0))[category]
+                    assert caches.table.index.ids[np.frombuffer(popular.numbers, np.int32)[-1]].startswith("item-39")
+                await caches.sweeps.ended()
                 for number, item_id in enumerate(wanted, start):
                     assert names(caches, lists[item_id]) == group_of(number) - {item_id}
-                assert caches.table.index.ids[np.frombuffer(popular.numbers, np.int32)[-1]].startswith("item-39")
                 assert len(caches.table.index.items) <= MOST
             assert len(caches.table.index.ids) <= 2 * MOST < ITEMS
             # The lists of the beginning are gone as well; they are read again.
             again = await caches.neighbours.get("item-0")
             assert names(caches, again) == group_of(0) - {"item-0"}
+        finally:
+            await caches.close()
+
+
+async def test_items_that_were_only_asked_for_leave(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(
+        "INSERT INTO item_stats (item_key, item_id, frequency, events, users, popular_ms, popular_week) "
+        "SELECT n, 'item-' || n, 10, 10, 10, extract(EPOCH FROM now()) * 1000, 1 "
+        "FROM generate_series(0, $1::integer - 1) AS s (n)",
+        ITEMS,
+    )
+    async with database(database_url) as opened:
+        caches = CandidateCaches(
+            opened,
+            related_ttl_sec=300.0,
+            popularity_ttl_sec=300.0,
+            max_keys=KEYS,
+            catalogue_only=False,
+            reload_throttle=0.0,
+            sweep_every_sec=0.0,
+        )
+        try:
+            for start in range(0, ITEMS, KEYS):
+                await caches.asked.numbers_of([f"item-{number}" for number in range(start, start + KEYS)])
+                await caches.sweeps.ended()
+                assert len(caches.table.index.items) <= MOST
         finally:
             await caches.close()
 
@@ -83,6 +117,7 @@ async def test_cold_items_of_the_catalogue_keep_their_numbers(pool: asyncpg.Pool
             for _ in range(3):
                 caches.popular.outdate([EVERYTHING])
                 await caches.popular.get_many([EVERYTHING], patience_sec=20.0)
+                await caches.sweeps.ended()
             assert sorted(index.cold_ids) == ["lamp", "mat", "tent"]
             assert [caches.table.index.find(item_id) for item_id in index.cold_ids] == index.numbers.tolist()
         finally:
