@@ -68,12 +68,12 @@ async def test_tables_that_a_migration_has_changed_meanwhile_are_not_swapped(
         assert await generation(pool) == 2
 
 
-_FUNCTION = "CREATE FUNCTION none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+_FUNCTION = "CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
 _MADE = {
     "view popular": "CREATE VIEW popular AS SELECT item_id FROM item_stats",
     "materialized view met": "CREATE MATERIALIZED VIEW met AS SELECT count(*) FROM item_pairs",
     "trigger watched on table user_history": (
-        f"{_FUNCTION}; CREATE TRIGGER watched AFTER INSERT ON user_history FOR EACH STATEMENT EXECUTE FUNCTION none()"
+        f"{_FUNCTION}; CREATE TRIGGER watched AFTER INSERT ON user_history FOR EACH STATEMENT EXECUTE FUNCTION watch()"
     ),
     "constraint notes_item_key_fkey on table notes": "CREATE TABLE notes (item_key integer REFERENCES item_stats)",
     "constraint known on table item_stats": (
