@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from app.adapters import sql
-from app.core.baskets import MAX_OF_A_USER, MAX_PURCHASES, MAX_READ, MAX_SHARED, VISIT_MS, Baskets
+from app.core.baskets import MAX_OF_A_USER, MAX_PURCHASES, MAX_READ, MAX_SHARED, VISIT_MS, Baskets, baskets_of
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -16,4 +16,4 @@ async def read(connection: "Connection", item_id: str) -> Baskets:
     ((count, item_ids, shared),) = await connection.fetch(
         _SQL["read"], item_id, MAX_PURCHASES, VISIT_MS, MAX_SHARED, MAX_OF_A_USER, MAX_READ
     )
-    return Baskets(count, tuple(item_ids or ()), tuple(shared or ()))
+    return baskets_of(count, item_ids or (), shared or ())

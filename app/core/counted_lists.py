@@ -82,11 +82,12 @@ def similar(item_id: str, request: RecommendationRequest, *, index: ItemIndex) -
 def bought_together(item_id: str, request: RecommendationRequest) -> Answering:
     """Up to `request.k` items that were bought in one basket with this one. The score is the share of its baskets."""
     baskets: Baskets = yield BoughtWith(item_id)
-    shared = dict(zip(baskets.item_ids, baskets.shared, strict=True))
+    item_ids, counts = baskets.others()
+    shared = dict(zip(item_ids, counts, strict=True))
     index = ItemIndex()
-    numbers = np.array(index.number(baskets.item_ids), np.int32)
-    scores = (np.array(baskets.shared, np.float64) / max(1, baskets.count)).astype(np.float32)
-    exclude = request.exclude | request.shown_among(baskets.item_ids)
+    numbers = np.array(index.number(item_ids), np.int32)
+    scores = (np.array(counts, np.float64) / max(1, baskets.count)).astype(np.float32)
+    exclude = request.exclude | request.shown_among(item_ids)
     found = CountedList(
         _ranked(index, numbers, scores, exclude),
         lambda rows: [COVISITATION] * len(rows),
