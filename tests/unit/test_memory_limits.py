@@ -23,7 +23,7 @@ def rows() -> dict[str, list[int]]:
 
 
 def size(text: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)(\D+)", text).groups()  # type: ignore[union-attr]
+    ((number, unit),) = re.findall(r"^(\d+)(\D+)$", text)
     return int(number) * UNITS[unit]
 
 
