@@ -125,6 +125,9 @@ CREATE TABLE reco_building.file_events (event_id text PRIMARY KEY);
 -- What the Spark engine has made of the files, as far as it is loaded.
 CREATE TABLE reco_building.loaded_parts (part text PRIMARY KEY);
 
+-- Cancellations of events that were not stored any more when the rebuild was begun.
+CREATE TABLE reco_building.lone_cancels (event_id text PRIMARY KEY, cancels text);
+
 -- name: loaded_parts
 SELECT part FROM reco_building.loaded_parts;
 
@@ -150,11 +153,12 @@ SELECT item_key, item_id, created_at FROM item_stats ORDER BY item_key;
 SELECT slice, file_rows, files_done, events_until, events_done, events, rejected, first_rejected
 FROM reco_building.slices ORDER BY slice;
 
--- name: complete_slices
--- Of a rebuild that an earlier release began.
+-- name: complete
+-- A rebuild that an earlier release began.
 ALTER TABLE reco_building.slices
     ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS first_rejected text;
+CREATE TABLE IF NOT EXISTS reco_building.lone_cancels (event_id text PRIMARY KEY, cancels text);
 
 -- name: advance_files
 -- No row: another process is further.

@@ -1,6 +1,7 @@
 """The events that were counted, as `reco rebuild` reads them from `events` and their dedupe rows.
 
-Events of before an erasure of their user are left out, as the consumer does.
+Events of before an erasure of their user are left out, as the consumer does. So are cancellations of events that are
+not folded.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,6 +35,13 @@ async def first_received(connection: "Connection") -> datetime | None:
 async def count_received(connection: "Connection", begin: datetime, end: datetime) -> int:
     found: int = await connection.fetchval(_SQL["count_received"], begin, end)
     return found
+
+
+async def mark_lone_cancels(connection: "Connection") -> None:
+    """Cancellations of events that are not stored: `read_received` and `read_counted` leave out those of them whose
+    event is not in the files either. In the transaction that begins the rebuild.
+    """
+    await connection.execute(_SQL["mark_lone_cancels"])
 
 
 async def read_received(

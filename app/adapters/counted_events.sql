@@ -7,6 +7,13 @@ SELECT min(received_at) FROM events;
 -- name: count_received
 SELECT count(*) FROM events WHERE received_at >= $1 AND received_at < $2;
 
+-- name: mark_lone_cancels
+-- When a rebuild is begun, and not later: what expires after that may have been folded before.
+INSERT INTO reco_building.lone_cancels (event_id, cancels)
+SELECT e.event_id, e.payload ->> 'cancels'
+FROM events AS e
+WHERE e.event_type = 'cancel' AND NOT EXISTS (SELECT FROM events AS c WHERE c.event_id = e.payload ->> 'cancels');
+
 -- name: read_received
 -- A slice ($4 of $5) of the counted events received from $1 to before $2, in order of arrival. Counted until $3: by
 -- their dedupe rows; or long enough ago that those have expired, and neither queued nor given up. They are kept for $6
@@ -41,6 +48,15 @@ WHERE
             x.user_id = e.user_id
             AND (e.erasures < x.number OR (e.erasures IS NULL AND e.received_at <= x.erased_at))
     )
+    AND (
+        e.event_type <> 'cancel'
+        OR NOT EXISTS (
+            SELECT FROM reco_building.lone_cancels AS l
+            WHERE
+                l.event_id = e.event_id
+                AND NOT EXISTS (SELECT FROM reco_building.file_events AS f WHERE f.event_id = l.cancels)
+        )
+    )
 ORDER BY e.received_at, e.event_id;
 
 -- name: read_counted
@@ -56,11 +72,20 @@ WHERE
             x.user_id = e.user_id
             AND (e.erasures < x.number OR (e.erasures IS NULL AND e.received_at <= x.erased_at))
     )
+    AND (
+        e.event_type <> 'cancel'
+        OR NOT EXISTS (
+            SELECT FROM reco_building.lone_cancels AS l
+            WHERE
+                l.event_id = e.event_id
+                AND NOT EXISTS (SELECT FROM reco_building.file_events AS f WHERE f.event_id = l.cancels)
+        )
+    )
 ORDER BY c.consumed_at
 LIMIT $3;
 
 -- name: stored
--- By type, less those that were taken back, as far as that is known to be counted; impressions left out.
+-- By type, less those of them that were taken back, as far as that is known to be counted; impressions left out.
 WITH stored AS (
     SELECT
         CASE e.event_type WHEN 'cancel' THEN e.payload ->> 'cancelled_type' ELSE e.event_type END AS event_type,
@@ -70,7 +95,10 @@ WITH stored AS (
         e.event_type <> 'impression'
         AND (
             e.event_type <> 'cancel'
-            OR EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
+            OR (
+                EXISTS (SELECT FROM feature_event_consumed AS c WHERE c.event_id = e.event_id)
+                AND EXISTS (SELECT FROM events AS o WHERE o.event_id = e.payload ->> 'cancels')
+            )
         )
 )
 

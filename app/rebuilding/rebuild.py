@@ -149,6 +149,8 @@ class Rebuild:
             await building.drop(self._live)
             await generations.begin_building(self._live, encode_progress(progress))
             await building.create(self._live, slices, min(first or until, until))
+            if self._log.engine == LOCAL or not files:  # Spark does not tell which events the files have
+                await counted_events.mark_lone_cancels(self._live)
         return False
 
     def connection(self) -> AbstractAsyncContextManager["Connection"]:

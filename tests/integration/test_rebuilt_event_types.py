@@ -1,6 +1,7 @@
 """Events of other types and cancellations after a rebuild: what was counted, whatever became of their types."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -58,6 +59,23 @@ async def test_rebuild_counts_other_types_and_cancellations_as_they_were(databas
         assert any(entry.flags for history in before["histories"].values() for entry in history.entries)
         await rebuilt(database_url)
         assert_alike(await sums(pool), before)
+
+
+@pytest.mark.slow
+async def test_cancellations_of_events_that_are_no_longer_stored_take_nothing_back(
+    database_url: str, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    events = with_other_types([event for event in log(1_000) if event["event_type"] == "purchase"])
+    await counted(database_url, pool, events)
+    cancelled = {event["cancels"] for event in events if "cancels" in event}
+    expired = [event for event in events if event["event_id"] in cancelled]
+    await no_longer_stored(pool, expired)
+    write(file := tmp_path / "old.jsonl", expired)
+    kept = [event for event in events if event["event_type"] == "purchase" and event not in expired]
+    for arguments in ((str(file), "--yes"), ("--yes",)):
+        await rebuilt(database_url, *arguments)
+        found = await pool.fetch("SELECT item_id, purchases FROM item_stats WHERE purchases <> 0")
+        assert dict(found) == Counter(event["item_id"] for event in kept), arguments
 
 
 @pytest.mark.slow
