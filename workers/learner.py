@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
-import asyncpg
 import msgspec
 import structlog
 
 from app import metrics
 from app.adapters import ranking_models
 from app.adapters.postgres import Database
+from app.adapters.postgres_errors import DRIVER_ERRORS
 from app.adapters.ranking_models import ServedModel
 from app.core.named_weights import from_named, named
 from app.core.promotion import Verdict, is_due
@@ -48,13 +48,7 @@ _STANDBY_SEC: Final = 2.0
 _IDLE_SEC: Final = 60.0
 _GAUGES: Final = (metrics.RANKING_HIT_RATE, metrics.RANKING_NDCG, metrics.RANKING_MRR, metrics.RANKING_TESTS)
 # Of the driver, and `DependencyDown` for a file of the URL that cannot be read just now, such as a certificate.
-_ERRORS: Final = (
-    DependencyDown,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-)
+_ERRORS: Final = (DependencyDown, *DRIVER_ERRORS)
 
 
 class LearnerTask:

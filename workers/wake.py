@@ -5,10 +5,9 @@ import contextlib
 import time
 from typing import Final
 
-import asyncpg
-
 from app.adapters.outbox import CHANNEL
 from app.adapters.postgres import Database
+from app.adapters.postgres_errors import DRIVER_ERRORS
 from app.errors import DependencyDown
 from app.supervisor import Progress
 
@@ -16,13 +15,7 @@ _CHECK_SEC: Final = 5.0
 _RECONNECT_SEC: Final = 1.0
 _BEAT_SEC: Final = 1.0
 # Of the driver, and `DependencyDown` for a file of the URL that cannot be read just now, such as a certificate.
-_ERRORS: Final = (
-    DependencyDown,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-)
+_ERRORS: Final = (DependencyDown, *DRIVER_ERRORS)
 
 
 class OutboxWake:

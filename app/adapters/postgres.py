@@ -15,17 +15,27 @@ from app import metrics
 from app.adapters import sql
 from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
-from app.adapters.postgres_errors import READ_ONLY, error_kind, is_interrupted, is_outage, is_too_large, reason_of
+from app.adapters.postgres_errors import (
+    DRIVER_ERRORS,
+    READ_ONLY,
+    error_kind,
+    is_interrupted,
+    is_outage,
+    is_too_large,
+    reason_of,
+)
+from app.adapters.probe_connection import ProbeConnection
 from app.clock import clock
 from app.errors import DependencyDown, Interrupted, TooLarge, describe
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
 _SQL: Final = sql.load(__file__)
 
-_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _PROBE_TIMEOUT_SEC: Final = 1.0
 _OPENING_WAIT_SEC: Final = 0.5
 
@@ -58,7 +68,7 @@ class Database:
         self._kind = OF_SESSIONS if options.has_sessions else SESSIONLESS
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
-        self._probe_connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._probe = ProbeConnection(self._connect_probe, _PROBE_TIMEOUT_SEC)
         self._releasing: set[asyncio.Future[None]] = set()
         self.source = 0
         """Stays the same: see `read_replica.ReadSource`."""
@@ -96,7 +106,7 @@ class Database:
                     self._release_later(pool, connection)
                 else:
                     await pool.release(connection)
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
             if isinstance(error, asyncpg.UniqueViolationError):
                 self.sequences_checked = False
@@ -162,7 +172,7 @@ class Database:
                 yield opened
             finally:
                 opened.terminate()
-        except _DRIVER_ERRORS as error:
+        except DRIVER_ERRORS as error:
             raise DependencyDown("postgres", reason_of(error)) from error
 
     async def open(self) -> None:
@@ -177,31 +187,16 @@ class Database:
                     reset=_keep_session,
                     **{**self._connect_options(), **self._kind},
                 )
-            except _DRIVER_ERRORS as error:
+            except DRIVER_ERRORS as error:
                 raise DependencyDown("postgres", describe(error)) from error
             self._is_open.set()
 
-    @asynccontextmanager
-    async def probing(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    def probing(self) -> "AbstractAsyncContextManager[asyncpg.Connection[asyncpg.Record]]":
         """A separate connection, one user at a time, so that a busy pool does not look like a dead server.
 
         All of it has to end within a second. Outages are raised as `DependencyDown`.
         """
-        try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_SEC):
-                if self._probe_connection is None or self._probe_connection.is_closed():
-                    self._probe_connection = await self._connector.connect(
-                        **{**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}, **self._kind
-                    )
-                    self.sequences_checked = False
-                yield self._probe_connection
-        except _DRIVER_ERRORS as error:
-            self._drop_probe()
-            kind = Interrupted if is_interrupted(error) else DependencyDown
-            raise kind("postgres", describe(error)) from error
-        except BaseException:
-            self._drop_probe()  # it may be in the middle of a statement
-            raise
+        return self._probe.use()
 
     async def probe(self) -> None:
         """Runs one statement. Raises `DependencyDown`, also for a server that no longer takes writes."""
@@ -213,7 +208,7 @@ class Database:
             clock.compare(theirs_ms, before_ms=before_ms, after_ms=clock.host_ms())
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
         if read_only:
-            self._drop_probe()  # the next probe may reach the new primary
+            self._probe.drop()  # the next probe may reach the new primary
             raise DependencyDown("postgres", READ_ONLY)
         if self._pool is not None:
             idle = self._pool.get_idle_size()
@@ -221,7 +216,7 @@ class Database:
             metrics.POOL_CONNECTIONS.labels("busy").set(self._pool.get_size() - idle)
 
     async def close(self, timeout_sec: float) -> None:
-        self._drop_probe()
+        self._probe.drop()
         if self._pool is not None:
             try:
                 async with asyncio.timeout(timeout_sec):
@@ -237,6 +232,12 @@ class Database:
         else:
             connection.limit(self._limits())  # type: ignore[attr-defined]
         self.sessions += 1
+        return connection
+
+    async def _connect_probe(self) -> "asyncpg.Connection[asyncpg.Record]":
+        options = {**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}
+        connection = await self._connector.connect(**options, **self._kind)
+        self.sequences_checked = False
         return connection
 
     def _limits(self) -> dict[str, str]:
@@ -263,11 +264,6 @@ class Database:
         except BaseException:
             connection.terminate()
             raise
-
-    def _drop_probe(self) -> None:
-        if self._probe_connection is not None:
-            self._probe_connection.terminate()
-            self._probe_connection = None
 
     def _connect_options(self) -> dict[str, Any]:
         options = self._options

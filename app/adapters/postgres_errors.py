@@ -11,6 +11,9 @@ import asyncpg
 
 from app.errors import describe
 
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What asyncpg raises: of the server, of itself, and of the line between both."""
+
 READ_ONLY: Final = "read-only: a standby, or default_transaction_read_only is on"
 
 # What a server that is down, starting, stopping, failing over, out of room or overloaded answers, and what our schema

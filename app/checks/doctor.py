@@ -18,6 +18,7 @@ from app.adapters.kafka_bounds import silence_abandoned_tasks
 from app.adapters.kafka_probe import check_listening, describe_cluster
 from app.adapters.pooled_connection import SESSIONLESS
 from app.adapters.postgres_connect import Connector
+from app.adapters.postgres_errors import DRIVER_ERRORS
 from app.adapters.read_replica import LogPosition, is_replay_paused, position_of
 from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_histories import RedisHistoryCache
@@ -33,7 +34,6 @@ _TIMEOUT_SEC: Final = 5.0
 # A statement may wait for a lock that somebody holds, or for a server that is frozen.
 _STATEMENT_SEC: Final = 30.0
 _POLL_SEC: Final = 0.05
-_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _POSTGRES_AT_LEAST: Final = 150_000
 _TABLES: Final = (
     "events",
@@ -63,7 +63,7 @@ async def pooler(url: str, direct_url: str, *, has_sessions: bool) -> AsyncItera
             version = await connection.fetchval("SHOW server_version")
         check = partial(check_direct_url, url, direct_url, has_sessions=has_sessions)
         await in_daemon(check, within_sec=_STATEMENT_SEC)
-    except (*_DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
     except UserError as error:
         yield Finding("FAIL", "pooler", str(error), "see docs/scaling.md, poolers")
@@ -76,7 +76,7 @@ async def replica(url: str, primary_url: str, *, has_sessions: bool, max_lag_sec
     `max_lag_sec`: DATABASE_READ_MAX_LAG_SEC.
     """
     primary = None
-    with contextlib.suppress(*_DRIVER_ERRORS, DependencyDown):  # it has a finding of its own
+    with contextlib.suppress(*DRIVER_ERRORS, DependencyDown):  # it has a finding of its own
         async with _asked(primary_url) as connection:
             primary = await position_of(connection)
     waits_sec = min(max_lag_sec, _TIMEOUT_SEC)
@@ -90,7 +90,7 @@ async def replica(url: str, primary_url: str, *, has_sessions: bool, max_lag_sec
             while not is_paused and _lacks(found, primary) and time.monotonic() < ends:
                 await asyncio.sleep(_POLL_SEC)
                 found = await position_of(connection)
-    except (*_DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, DependencyDown) as error:
         remedy = "reads go to the primary meanwhile; check DATABASE_READ_URL, and that the replica runs"
         yield Finding("warn", "replica", describe(error), remedy)
         return
@@ -129,7 +129,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     try:
         async with asyncio.timeout(_TIMEOUT_SEC):
             connection = await Connector(url).connect(timeout=_TIMEOUT_SEC, command_timeout=_STATEMENT_SEC)
-    except (*_DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, DependencyDown) as error:
         remedy = "check the host, port, user, password and database of DATABASE_URL, and that the server runs"
         yield Finding("FAIL", "postgres", describe(error), remedy)
         return
@@ -140,7 +140,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     except TimeoutError:
         text = f"a statement had no answer within {_STATEMENT_SEC:g} s"
         yield Finding("FAIL", "postgres", text, "see in pg_stat_activity who holds its tables")
-    except (*_DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, DependencyDown) as error:
         yield Finding("FAIL", "postgres", describe(error), "see the server's log")
     except UserError as error:
         yield Finding("FAIL", "postgres", str(error), "see docs/scaling.md, poolers")
