@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 _SQL: Final = sql.load(__file__)
 
-_PROBE_TIMEOUT_SEC: Final = 1.0
+_PROBE_SEC: Final = 1.0
+# Nearly as long as the monitor waits: a probe may wait in the queue of a pooler, whose server lives.
+_POOLED_PROBE_SEC: Final = 2.5
 _OPENING_WAIT_SEC: Final = 0.5
 
 
@@ -68,7 +70,8 @@ class Database:
         self._kind = OF_SESSIONS if options.has_sessions else SESSIONLESS
         self._pool: Pool | None = None
         self._is_open = asyncio.Event()
-        self._probe = ProbeConnection(self._connect_probe, _PROBE_TIMEOUT_SEC)
+        self._probe_sec = _PROBE_SEC if options.has_sessions else _POOLED_PROBE_SEC
+        self._probe = ProbeConnection(self._connect_probe, self._probe_sec)
         self._releasing: set[asyncio.Future[None]] = set()
         self.source = 0
         """Stays the same: see `read_replica.ReadSource`."""
@@ -96,7 +99,10 @@ class Database:
                 connection.terminate()
                 raise
             except TimeoutError:
-                self._abandon(pool)
+                if self.has_sessions:
+                    self._abandon(pool)
+                else:
+                    connection.terminate()  # it may have waited in the queue of a pooler, which says nothing of others
                 raise
             except asyncio.CancelledError:
                 cancelled = True
@@ -194,7 +200,8 @@ class Database:
     def probing(self) -> "AbstractAsyncContextManager[asyncpg.Connection[asyncpg.Record]]":
         """A separate connection, one user at a time, so that a busy pool does not look like a dead server.
 
-        All of it has to end within a second. Outages are raised as `DependencyDown`.
+        All of it has to end within a second, or 2.5 behind a pooler without sessions. Outages are raised as
+        `DependencyDown`.
         """
         return self._probe.use()
 
@@ -235,7 +242,7 @@ class Database:
         return connection
 
     async def _connect_probe(self) -> "asyncpg.Connection[asyncpg.Record]":
-        options = {**self._connect_options(), "timeout": _PROBE_TIMEOUT_SEC}
+        options = {**self._connect_options(), "timeout": self._probe_sec}
         connection = await self._connector.connect(**options, **self._kind)
         self.sequences_checked = False
         return connection
