@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
 from app.adapters.kafka_tokens import OAuthOptions, Tokens
-from app.adapters.postgres import PoolOptions
+from app.adapters.pool_options import PoolOptions
 from app.adapters.secret_file import SecretFile
 from app.core import keys
 from app.core.keys import KeyRing

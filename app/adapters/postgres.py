@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-from msgspec import Struct
 
 from app import metrics
 from app.adapters import sql
+from app.adapters.pool_options import PoolOptions
 from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import (
@@ -42,19 +42,6 @@ _POOLED_PROBE_SEC: Final = 2.5
 _OPENING_WAIT_SEC: Final = 0.5
 
 
-class PoolOptions(Struct, frozen=True, kw_only=True):
-    min_size: int
-    max_size: int
-    connect_timeout_sec: float
-    statement_timeout_ms: int
-    lock_timeout_ms: int
-    application_name: str
-    transaction_timeout_sec: float = 20.0
-    """The server ends a transaction that takes longer. More than the longest may take."""
-    has_sessions: bool = True
-    """False behind a pooler in transaction mode."""
-
-
 class Database:
     """A pool that survives the server: while Postgres is away, asking for a connection raises `DependencyDown`.
 
@@ -72,11 +59,15 @@ class Database:
         self._is_open = asyncio.Event()
         self._probe_sec = _PROBE_SEC if options.has_sessions else _POOLED_PROBE_SEC
         self._probe = ProbeConnection(self._connect_probe, self._probe_sec)
+        self._server: datetime | None = None
+        """When the server started that answered the last probe, which tells it from any other."""
         self._releasing: set[asyncio.Future[None]] = set()
         self.source = 0
         """Stays the same: see `read_replica.ReadSource`."""
         self.sessions = 0
-        """How many connections the pool has opened. Each later one may be to another server."""
+        """How many connections the pool has opened. Each later one may be to another server. A change of servers behind
+        a pooler counts as one.
+        """
         self.sequences_checked = False
         """False as long as sequences may be behind their tables: after each reconnection and each duplicate key."""
 
@@ -211,16 +202,26 @@ class Database:
             started, before_ms = time.perf_counter(), clock.host_ms()
             row = await connection.fetchrow(_SQL["probe"])
             assert row is not None  # it has no FROM
-            read_only, theirs_ms = row
+            read_only, theirs_ms, server = row
             clock.compare(theirs_ms, before_ms=before_ms, after_ms=clock.host_ms())
         metrics.DATABASE_LATENCY.observe((time.perf_counter() - started) * 1000)
         if read_only:
             self._probe.drop()  # the next probe may reach the new primary
             raise DependencyDown("postgres", READ_ONLY)
+        if not self.has_sessions and self._server not in (None, server):
+            await self._meet_another_server()
+        self._server = server
         if self._pool is not None:
             idle = self._pool.get_idle_size()
             metrics.POOL_CONNECTIONS.labels("idle").set(idle)
             metrics.POOL_CONNECTIONS.labels("busy").set(self._pool.get_size() - idle)
+
+    async def _meet_another_server(self) -> None:
+        """A pooler without sessions keeps our connections while it changes servers."""
+        self.sequences_checked = False
+        self.sessions += 1
+        if self._pool is not None:
+            await self._pool.expire_connections()  # they know the types of the other one
 
     async def close(self, timeout_sec: float) -> None:
         self._probe.drop()
@@ -237,7 +238,7 @@ class Database:
         if self._options.has_sessions:
             await self._limit(connection)
         else:
-            connection.limit(self._limits())  # type: ignore[attr-defined]
+            connection.limit(self._options.limits())  # type: ignore[attr-defined]
         self.sessions += 1
         return connection
 
@@ -247,25 +248,10 @@ class Database:
         self.sequences_checked = False
         return connection
 
-    def _limits(self) -> dict[str, str]:
-        """The limits of time.
-
-        A process that is stopped in the middle of a transaction must not keep its locks. A server that waits for the
-        rest of a statement (between parse and bind) does not count as idle: only the transaction timeout ends that
-        (Postgres 17), or keepalives when the peer is unreachable.
-        """
-        return {
-            "statement_timeout": str(self._options.statement_timeout_ms),
-            "lock_timeout": str(self._options.lock_timeout_ms),
-            "idle_in_transaction_session_timeout": "15000",
-            "transaction_timeout": str(round(self._options.transaction_timeout_sec * 1000)),
-            "jit": "off",  # JIT compilation costs more than any of our short statements
-        }
-
     async def _limit(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Sets them for the session, and closes a connection that does not take them."""
         keepalives = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
-        limits = self._limits() | keepalives
+        limits = self._options.limits() | keepalives
         try:
             await set_for_session(connection, limits)
         except BaseException:

@@ -2,7 +2,10 @@
 SELECT clock_timestamp();
 
 -- name: probe
-SELECT current_setting('transaction_read_only') = 'on', (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint;
+SELECT
+    current_setting('transaction_read_only') = 'on',
+    (extract(EPOCH FROM clock_timestamp()) * 1000)::bigint,
+    pg_postmaster_start_time();
 
 -- name: set_what_is_known
 -- For the session; names that this server does not have are ignored.

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from app.adapters import event_types, migrations
-from app.adapters.postgres import Database, PoolOptions
+from app.adapters.pool_options import PoolOptions
+from app.adapters.postgres import Database
 from app.core.event_types import EventTypes
 from app.errors import DependencyDown, UserError
 

@@ -1,10 +1,14 @@
 """The pool behind PgBouncer in transaction mode, whose queue is not a server that fell silent."""
 
+import contextlib
+
 import pytest
 
+from app.adapters.postgres import Database
 from app.errors import DependencyDown
 from tests.support.pgbouncer import pgbouncer
-from tests.support.pipeline import database
+from tests.support.pipeline import database, until
+from tests.support.postgres_servers import own_postgres
 
 
 async def test_wait_in_the_queue_of_a_pooler_ends_no_other_connection(database_url: str) -> None:
@@ -25,3 +29,32 @@ async def test_wait_in_the_queue_of_a_pooler_ends_no_other_connection(database_u
             assert await held.fetchval("SELECT 1") == 1
             async with opened.connection() as next_one:
                 assert await next_one.fetchval("SELECT 1") == 1
+
+
+async def test_another_server_behind_a_pooler_is_noticed() -> None:
+    """One that started at another time, as a promoted standby did. No connection of ours ends."""
+    with own_postgres({}) as server, pgbouncer(server.url, server_lifetime="1") as url:
+        async with database(url, has_sessions=False) as opened:
+            await opened.probe()
+            async with opened.connection() as connection:
+                pid = connection.get_server_pid()
+            opened.sequences_checked = True
+            sessions = opened.sessions
+            for _ in range(5):
+                await opened.probe()
+            assert opened.sequences_checked
+            assert opened.sessions == sessions
+            server.stop()
+            server.start()
+            await until(lambda: answers(opened))
+            assert not opened.sequences_checked
+            assert opened.sessions > sessions
+            async with opened.connection() as connection:
+                assert connection.get_server_pid() != pid  # of the pooler: the connection is another one
+
+
+async def answers(opened: Database) -> bool:
+    with contextlib.suppress(DependencyDown):
+        await opened.probe()
+        return True
+    return False

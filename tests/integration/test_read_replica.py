@@ -10,7 +10,8 @@ import pytest
 from msgspec import structs
 
 from app.adapters import read_replica
-from app.adapters.postgres import Database, PoolOptions
+from app.adapters.pool_options import PoolOptions
+from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
 from app.core import interruptions
 from app.core.database_url import for_reads

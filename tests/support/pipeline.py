@@ -11,7 +11,8 @@ import asyncpg
 from msgspec import structs
 
 from app.adapters.kafka import KafkaOptions, TopicOptions
-from app.adapters.postgres import Database, PoolOptions
+from app.adapters.pool_options import PoolOptions
+from app.adapters.postgres import Database
 from app.core.events import TOPIC_INTERACTIONS
 from app.options import retention_options
 from app.settings import Settings
