@@ -1,7 +1,6 @@
 """ROLE → run → exit code. The only owner of signals."""
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -36,9 +35,11 @@ def run(settings: Settings) -> int:
     with listener:
         # A failed migration ends the start; a Postgres that is unreachable does not.
         migrated = False
-        with contextlib.suppress(DependencyDown):
+        try:
             prepare_database(settings)
             migrated = True
+        except DependencyDown as error:
+            _log.warning("migration_deferred", reason=error.reason)
         interpreter.tune()
         telemetry = _telemetry(settings)
         try:

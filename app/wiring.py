@@ -24,6 +24,7 @@ from app.api import health
 from app.clock import clock
 from app.core.database_url import for_reads
 from app.core.redis_url import ClusterAddress, address_of
+from app.deferred_migration import DeferredMigration
 from app.health import ProcessInfo, Readiness, Requirement, summarize
 from app.http import app, connections, server
 from app.http.access import Access
@@ -87,7 +88,9 @@ class Service:
         if settings.online_cache_enabled:
             cache, self._cache_written = _switched(settings, self._switch, self._redis)
         self._kafka_probe: KafkaProbe | None = None
-        self._migrated = migrated
+        self._migration: DeferredMigration | None = None
+        if not migrated:
+            self._migration = DeferredMigration(partial(prepare_database, settings), self._migration_waits_for)
         self._generation = ServingGeneration()
         self._monitor = Monitor(self._dependencies())
         self._caches: CandidateCaches | None = None
@@ -192,10 +195,9 @@ class Service:
 
     async def _probe_postgres(self) -> None:
         await self._database.probe()
-        if not self._migrated:
-            # The probe has a deadline. A migration that takes longer goes on, and the next probe waits for its lock.
-            await anyio.to_thread.run_sync(prepare_database, self._settings, abandon_on_cancel=True)
-            self._migrated = True
+        if self._migration is not None:
+            await self._migration.wait()
+            self._migration = None
         await self._database.open()
         if not self._database.sequences_checked:
             async with self._database.connection() as connection:
@@ -205,6 +207,10 @@ class Service:
         # Sums that this release cannot read or add to: not ready, with what differs and the way out.
         async with self._database.connection() as connection:
             await self._generation.follow(connection)
+
+    async def _migration_waits_for(self) -> str | None:
+        async with self._database.probing() as connection:
+            return await migrations.waits_for(connection)
 
     async def _serve_http(self, stop: asyncio.Event, progress: Progress) -> None:
         settings = self._settings

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import psycopg
@@ -28,6 +28,9 @@ from app.adapters.postgres_errors import READ_ONLY
 from app.core.database_url import for_libpq
 from app.errors import DependencyDown, UserError, describe
 
+if TYPE_CHECKING:
+    from app.adapters.postgres import Connection
+
 _log = structlog.get_logger(__name__)
 
 _SQL: Final = sql.load(__file__)
@@ -35,6 +38,8 @@ _SQL: Final = sql.load(__file__)
 # Beside the package `app` wherever that is installed, and not a folder `migrations` that a working folder may have.
 DIRECTORY: Final = Path(str(resources.files("app"))).parent / "migrations"
 
+# Names its sessions in pg_stat_activity.
+_APPLICATION: Final = "reco migrate"
 _LOCK_KEY: Final = 7_236_351  # an arbitrary number that nothing else in the database locks
 _LOCK_SEC: Final = 120.0
 _LOCK_POLL_SEC: Final = 0.2
@@ -43,9 +48,16 @@ _TABLE_LOCK: Final = "1s"
 _TABLE_PAUSE_SEC: Final = 1.0
 # An index that is built concurrently waits for every transaction that is open, however long, and nothing else says so.
 _TOLD_EVERY_SEC: Final = 10.0
-# Seconds for each host; libpq would wait minutes for a silent one. A database made without a locale reports SQL_ASCII;
-# psycopg would then return bytes for text.
-_OPTIONS: Final[Mapping[str, Any]] = {"connect_timeout": 5, "client_encoding": "utf8"}
+# Seconds for each host; libpq would wait minutes for a silent one, and hours for one that falls silent later. A
+# database made without a locale reports SQL_ASCII; psycopg would then return bytes for text.
+_OPTIONS: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 14_000,
+    "client_encoding": "utf8",
+}
 
 
 def migrate(database_url: str, directory: Path = DIRECTORY) -> list[str]:
@@ -82,13 +94,25 @@ def _migrate(database_url: str, directory: Path) -> list[str]:
     return ids
 
 
-def connect(database_url: str) -> psycopg.Connection:
+async def waits_for(connection: "Connection") -> str | None:
+    """Whom a migration of this database waits for, of this process or another one; None while it waits for nobody."""
+    row = await connection.fetchrow(_SQL["migration_waits"], _APPLICATION)
+    if row is None:
+        return None
+    wanted, holder, user, application = row
+    return (
+        f"{wanted}, which the database user {user}, application {application!r}, holds: wait for the end of its "
+        f"transaction, or end it: SELECT pg_terminate_backend({holder})"
+    )
+
+
+def connect(database_url: str, application: str = "reco") -> psycopg.Connection:
     """A connection in autocommit mode, with a session of its own and time for long statements; the caller closes it.
 
     Raises `DependencyDown`, and `UserError` behind a pooler in transaction mode: locks and settings would stay with
     whatever process of the server has them.
     """
-    connection = open_connection(database_url)
+    connection = open_connection(database_url, application)
     try:
         if poolers.is_pooled(connection):
             with open_connection(database_url) as another:
@@ -100,10 +124,10 @@ def connect(database_url: str) -> psycopg.Connection:
     return connection
 
 
-def open_connection(database_url: str) -> psycopg.Connection:
+def open_connection(database_url: str, application: str = "reco") -> psycopg.Connection:
     """As `connect`, behind any pooler."""
     try:
-        return psycopg.connect(for_libpq(database_url), autocommit=True, **_OPTIONS)
+        return psycopg.connect(for_libpq(database_url), autocommit=True, application_name=application, **_OPTIONS)
     except psycopg.OperationalError as error:
         raise DependencyDown("postgres", poolers.refusal(error) or describe(error)) from error
     except psycopg.ProgrammingError as error:
@@ -170,13 +194,14 @@ def _telling(connection: psycopg.Connection, pid: int, migration: str) -> Iterat
 
 @contextmanager
 def _locked(database_url: str) -> Iterator[psycopg.Connection]:
-    with connect(database_url) as connection:
+    with connect(database_url, _APPLICATION) as connection:
         until = time.monotonic() + _LOCK_SEC
         # In statements that end at once: an index that is built concurrently waits for all that began before.
         while connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK_KEY,)).fetchone() == (False,):
             if time.monotonic() >= until:
                 raise UserError(
-                    f"Another process has been migrating for {_LOCK_SEC:g} s; look for it in pg_stat_activity"
+                    f"Another process has been migrating for {_LOCK_SEC:g} s; look in pg_stat_activity for sessions "
+                    f"with the application_name {_APPLICATION!r}"
                 )
             time.sleep(_LOCK_POLL_SEC)
         yield connection
@@ -217,5 +242,5 @@ def checksums(directory: Path) -> dict[str, str]:
 
 def _yoyo_url(database_url: str) -> str:
     """yoyo takes the part for the host apart in its own way, for one host; parameters it hands on to libpq."""
-    parameters = {**conninfo_to_dict(for_libpq(database_url)), **_OPTIONS}
+    parameters = {**conninfo_to_dict(for_libpq(database_url)), **_OPTIONS, "application_name": _APPLICATION}
     return f"postgresql+psycopg:///?{urlencode(parameters)}"

@@ -24,10 +24,10 @@ from app.adapters.redis_client import close_redis, open_redis
 from app.adapters.redis_histories import RedisHistoryCache
 from app.adapters.topic_settings import RETENTION_MS, kept_too_long, wrong_settings
 from app.checks import findings, redis_cluster
-from app.checks.daemon import in_daemon
 from app.checks.findings import Finding
 from app.core import cache_entry
 from app.core.redis_url import cluster_of
+from app.daemon import in_daemon
 from app.errors import DependencyDown, UserError, describe
 
 _TIMEOUT_SEC: Final = 5.0

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from app.checks.daemon import in_daemon
+from app.daemon import in_daemon
 
-_BLOCKS = "import asyncio, time; from app.checks.daemon import in_daemon; "
+_BLOCKS = "import asyncio, time; from app.daemon import in_daemon; "
 _BLOCKS += "asyncio.run(in_daemon(time.sleep, 3600.0, within_sec=0.1))"
 
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def in_daemon(ask: Callable[..., T], *arguments: object, within_sec: float) -> T:
-    """What `ask` returns. Raises its errors, and `TimeoutError` when there is no answer in time."""
+def begin(ask: Callable[..., T], *arguments: object) -> "Future[T]":
+    """Begins it. The answer, or the error, is in the future, which nobody can cancel."""
     answer: Future[T] = Future()
 
     def run() -> None:
@@ -21,5 +21,10 @@ async def in_daemon(ask: Callable[..., T], *arguments: object, within_sec: float
 
     answer.set_running_or_notify_cancel()
     threading.Thread(target=run, daemon=True).start()
+    return answer
+
+
+async def in_daemon(ask: Callable[..., T], *arguments: object, within_sec: float) -> T:
+    """What `ask` returns. Raises its errors, and `TimeoutError` when there is no answer in time."""
     async with asyncio.timeout(within_sec):
-        return await asyncio.wrap_future(answer)
+        return await asyncio.wrap_future(begin(ask, *arguments))
