@@ -15,7 +15,7 @@ from psycopg import sql
 
 from app.adapters import migrations
 from app.adapters import sql as named
-from app.errors import describe
+from app.errors import DependencyDown, describe
 
 _SQL: Final = named.load(__file__)
 _SCRATCH: Final = "reco_schema_check"
@@ -37,29 +37,40 @@ class Findings(Struct, frozen=True):
 def check(database_url: str, directory: Path = migrations.DIRECTORY) -> Findings:
     """Compares the files, the applied migrations and the live schema. Raises `DependencyDown`."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(directory.glob("*.sql"))}
-    errors = order_errors(texts)
-    files = migrations.checksums(directory)
-    with migrations.connect(database_url) as connection:
-        applied = migrations.applied_checksums(connection)
-        newer = sorted(set(applied) - set(files))
-        errors += [
-            f"{name}: the file changed after it was applied; restore it, and write a new migration instead"
-            for name, checksum in applied.items()
-            if name in files and files[name] != checksum
-        ]
-        try:
-            expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
-        except psycopg.errors.InsufficientPrivilege as error:
-            errors.append(
-                "The live schema was not compared: the user of DATABASE_URL cannot create a schema to compare with, "
-                f"or may not read its tables. Run this as their owner ({describe(error)})"
-            )
-        except psycopg.Error as error:
-            errors.append(f"The applied files do not run on an empty schema: {describe(error)}")
-        else:
-            live = _read_schema(connection)
-            errors += drift(expected, live, extra_is_error=not newer)
-    return Findings(errors, [name for name in files if name not in applied], newer)
+    found = Findings(order_errors(texts), pending=[], newer=[])
+    try:
+        with migrations.connect(database_url) as connection:
+            _compare(connection, texts, migrations.checksums(directory), found)
+    except psycopg.errors.InsufficientPrivilege as error:
+        found.errors.append(
+            "The live schema was not compared: the user of DATABASE_URL cannot create a schema to compare with, "
+            f"or may not read its tables. Run this as their owner ({describe(error)})"
+        )
+    except psycopg.OperationalError as error:
+        raise DependencyDown("postgres", describe(error)) from error
+    return found
+
+
+def _compare(
+    connection: psycopg.Connection, texts: Mapping[str, str], files: Mapping[str, str], found: Findings
+) -> None:
+    """`files`: the checksum of each."""
+    applied = migrations.applied_checksums(connection)
+    found.pending.extend(name for name in files if name not in applied)
+    found.newer.extend(sorted(set(applied) - set(files)))
+    found.errors.extend(
+        f"{name}: the file changed after it was applied; restore it, and write a new migration instead"
+        for name, checksum in applied.items()
+        if name in files and files[name] != checksum
+    )
+    try:
+        expected = _expected_schema(connection, [texts[name] for name in texts if name in applied])
+    except (psycopg.errors.InsufficientPrivilege, psycopg.OperationalError):
+        raise
+    except psycopg.Error as error:
+        found.errors.append(f"The applied files do not run on an empty schema: {describe(error)}")
+    else:
+        found.errors.extend(drift(expected, _read_schema(connection), extra_is_error=not found.newer))
 
 
 def order_errors(texts: Mapping[str, str]) -> list[str]:

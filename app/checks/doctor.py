@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import asyncpg
+import psycopg
 from redis.exceptions import RedisError
 
 from app.adapters import audit, building, generations, migrations, poolers, schema_check, sequences
@@ -63,7 +64,7 @@ async def pooler(url: str, direct_url: str, *, has_sessions: bool) -> AsyncItera
             version = await connection.fetchval("SHOW server_version")
         check = partial(check_direct_url, url, direct_url, has_sessions=has_sessions)
         await in_daemon(check, within_sec=_STATEMENT_SEC)
-    except (*DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, psycopg.Error, DependencyDown) as error:
         yield Finding("FAIL", "pooler", describe(error), "check DATABASE_URL, and that the pooler runs")
     except UserError as error:
         yield Finding("FAIL", "pooler", str(error), "see docs/scaling.md, poolers")
@@ -140,7 +141,7 @@ async def postgres(url: str, pool_size: int) -> AsyncIterator[Finding]:
     except TimeoutError:
         text = f"a statement had no answer within {_STATEMENT_SEC:g} s"
         yield Finding("FAIL", "postgres", text, "see in pg_stat_activity who holds its tables")
-    except (*DRIVER_ERRORS, DependencyDown) as error:
+    except (*DRIVER_ERRORS, psycopg.Error, DependencyDown) as error:
         yield Finding("FAIL", "postgres", describe(error), "see the server's log")
     except UserError as error:
         yield Finding("FAIL", "postgres", str(error), "see docs/scaling.md, poolers")
@@ -187,7 +188,9 @@ async def _postgres(
     if numbers := await sequences.refused(connection):
         remedy = "grant SELECT and UPDATE on these sequences to the user of DATABASE_URL"
         yield Finding("FAIL", "postgres", f"no full access to {', '.join(numbers)}", remedy)
-    if not refused and not numbers:
+    if refused:
+        return  # what follows reads them
+    if not numbers:
         yield Finding("ok", "postgres", "may read and write the tables and sequences")
     yield findings.generation(await generations.serving(connection))
     if unfinished := await generations.building(connection):

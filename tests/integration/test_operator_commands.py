@@ -219,14 +219,14 @@ def test_migrate_check_sees_a_changed_file_and_lets_a_newer_release_be(environme
     assert "0001.event-store: the file changed after it was applied" in result.output
 
 
-@pytest.fixture
-def reader_url(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
-    """The test's database for a user that may read its tables and no more."""
+@pytest.fixture(params=["GRANT SELECT ON ALL TABLES IN SCHEMA public TO reco_reader", "SELECT 'no grant'"])
+def reader_url(request: pytest.FixtureRequest, stack: Stack, environment: dict[str, str]) -> Iterator[str]:
+    """The test's database for a user that may read its tables and no more, or not even that."""
     owner = urlsplit(environment["DATABASE_URL"])
     with psycopg.connect(stack.postgres.admin_url, autocommit=True) as admin:
         admin.execute("CREATE ROLE reco_reader LOGIN PASSWORD 'reader'")
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
-            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reco_reader")
+            connection.execute(request.param)
         yield owner._replace(netloc=f"reco_reader:reader@{owner.hostname}:{owner.port}").geturl()
         with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
             connection.execute("REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM reco_reader")
@@ -236,11 +236,12 @@ def reader_url(stack: Stack, environment: dict[str, str]) -> Iterator[str]:
 def test_a_database_user_that_may_only_read_is_reported(environment: dict[str, str], reader_url: str) -> None:
     environment = environment | {"DATABASE_URL": reader_url}
     doctor = reco("doctor", environment=environment)
-    assert doctor.exit_code == 1
     assert "FAIL postgres: no full access to events, event_outbox, " in doctor.output
+    assert "grant SELECT, INSERT, UPDATE and DELETE" in doctor.output
     assert "FAIL postgres: no full access to event_outbox_id_seq, feature_consumer_dlq_id_seq, " in doctor.output
+    assert "ok   kafka: " in doctor.output
     checked = reco("migrate", "--check", environment=environment)
-    assert checked.exit_code == 1
+    assert doctor.exit_code == checked.exit_code == 1
     assert "The live schema was not compared" in checked.output
     migrated = reco("migrate", environment=environment)
     assert migrated.exit_code == 2
