@@ -28,6 +28,7 @@ _PROBE_SEC: Final = 1.4  # twice is less than a probe may take
 # Standbys are some milliseconds apart as a rule. Answers may wait for that; for more, the primary is read.
 _WAIT_SEC: Final = 0.3
 _LOOK_AGAIN_SEC: Final = 0.01
+_WAS_BEHIND: Final = "the replica was behind several times"
 _INTERRUPTS: Final = (
     "the replica ends one read after the other for what it replays: set hot_standby_feedback = on there, or a longer "
     "max_standby_streaming_delay"
@@ -68,6 +69,7 @@ class ReadReplica:
         self._interruptions = Interruptions()
         self._lateness = Lateness()
         self._catching_up = CatchingUp()
+        self._kept_away_for = _WAS_BEHIND
         self.source = 0
 
     @property
@@ -103,7 +105,8 @@ class ReadReplica:
                 self._count_interruption()
                 raise
             except DependencyDown as error:
-                self._use(False, describe(error))
+                if source == self.source:
+                    self._leave_for_a_read(error.reason)
                 self._sessions_checked = not self._replica.has_sessions
                 raise
         source = self.source
@@ -163,6 +166,12 @@ class ReadReplica:
     def _on_one_server(self, connection: "Connection") -> "AbstractAsyncContextManager[object]":
         return nullcontext() if self._replica.has_sessions else connection.transaction()
 
+    def _leave_for_a_read(self, reason: str) -> None:
+        """One failed. Where that happens again and again while probes succeed, reads stay away for longer each time."""
+        self._lateness.is_late(time.monotonic())
+        self._kept_away_for = f"reads of the replica failed several times, at last with {reason}"
+        self._use(False, reason)
+
     def _count_interruption(self) -> bool:
         """Whether reads stay away from the replica for that."""
         if too_many := self._interruptions.are_too_many(time.monotonic()):
@@ -173,16 +182,20 @@ class ReadReplica:
         if self._interruptions.keep_away(time.monotonic()):
             raise DependencyDown("postgres-read", _INTERRUPTS)
 
-    async def _check(self, primary: "LogPosition") -> None:
-        self._lateness.asks()
-        self._check_interruptions()
+    async def _position(self) -> "LogPosition":
+        """Of the replica, whose pool is open then."""
         await self._replica.open()
         if not self._sessions_checked:
             async with self._replica.session() as connection, self._replica.session() as another:
                 await poolers.check_reads(connection, another)
             self._sessions_checked = True
         async with self._replica.probing() as connection:
-            replica = await position_of(connection)
+            return await position_of(connection)
+
+    async def _check(self, primary: "LogPosition") -> None:
+        self._lateness.asks()
+        self._check_interruptions()
+        replica = await self._position()
         if replica.cluster != primary.cluster:
             raise DependencyDown(
                 "postgres-read",
@@ -193,6 +206,7 @@ class ReadReplica:
         lag = self._lag.seconds(replica.position, now)
         if lag is None or lag > self._max_lag_sec + self._lag.step_sec:
             self._lateness.is_late(now)
+            self._kept_away_for = _WAS_BEHIND
             behind = " by more than is remembered" if lag is None else f" by {lag:.1f} s"
             raise DependencyDown(
                 "postgres-read",
@@ -201,6 +215,7 @@ class ReadReplica:
             )
         if self._catching_up.takes_too_long(now):
             self._lateness.is_late(now)
+            self._kept_away_for = _WAS_BEHIND
             raise DependencyDown(
                 "postgres-read",
                 "no read could begin at DATABASE_READ_URL for some seconds: its servers are behind what was read "
@@ -209,8 +224,7 @@ class ReadReplica:
         if self._lateness.keep_away(now):
             raise DependencyDown(
                 "postgres-read",
-                f"the replica was behind several times; reads come back once it has kept up for "
-                f"{self._lateness.wait_sec:g} s",
+                f"{self._kept_away_for}; reads come back once it has kept up for {self._lateness.wait_sec:g} s",
             )
 
     def _use(self, is_used: bool, reason: str = "") -> None:

@@ -1,4 +1,6 @@
-"""How long reads stay away from a replica that is late again and again: each change of servers reloads all lists."""
+"""How long reads stay away from a replica that is late, or fails them, again and again: each change of servers reloads
+all lists.
+"""
 
 from typing import Final
 

@@ -13,7 +13,7 @@ from app.adapters import read_replica
 from app.adapters.pool_options import PoolOptions
 from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
-from app.core import interruptions
+from app.core import interruptions, lateness
 from app.core.database_url import for_reads
 from app.errors import DependencyDown, Interrupted, TooLarge
 from tests.faults.proxy import proxied
@@ -147,6 +147,31 @@ async def test_replica_whose_connections_are_all_in_use_is_not_away(servers: tup
             for _ in range(_OPTIONS.max_size):
                 await reads.enter_async_context(replica.connection())
             assert await is_used(replica)
+
+
+async def fail_a_read(replica: ReadReplica) -> None:
+    """Its connection ends in the middle, and no other one."""
+    with pytest.raises(DependencyDown):
+        async with replica.connection() as connection:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_replica_that_fails_reads_and_answers_probes_is_left_for_longer_each_time(
+    servers: tuple[OwnPostgres, OwnPostgres], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change of servers loads all lists again."""
+    monkeypatch.setattr(lateness, "FIRST_SEC", lateness.LONGEST_SEC)  # longer than the test takes
+    primary, standby = servers
+    async with replica_at(f"127.0.0.1:{standby.port}", primary) as replica:
+        await until(lambda: is_used(replica))
+        before = replica.source
+        for _ in range(10):
+            await fail_a_read(replica)
+            await is_used(replica)
+        # Away, back at once for the first time, and away again.
+        assert replica.source == before + 3
+        with pytest.raises(DependencyDown, match=r"reads of the replica failed several times, .* once it has kept"):
+            await replica.probe()
 
 
 @asynccontextmanager
