@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
@@ -70,6 +70,11 @@ class ReadReplica:
         self._lateness = Lateness()
         self._catching_up = CatchingUp()
         self._kept_away_for = _WAS_BEHIND
+        self._cluster = ""
+        """Which database the primary is."""
+        self._primary_is_away = False
+        self._left_for_a_read = False
+        """Reads go to the primary since one failed, and for no other reason."""
         self.source = 0
 
     @property
@@ -122,12 +127,14 @@ class ReadReplica:
                 primary = await position_of(connection)
         except (DependencyDown, TimeoutError) as error:
             # Nothing changes on it: the replica goes on if it was good enough before, also where reads were kept away.
+            self._primary_is_away = True
             was_kept_up = self._lateness.end()
-            if self._interruptions.end(time.monotonic()) or was_kept_up:
+            if self._interruptions.end(time.monotonic()) or was_kept_up or await self._answers_again():
                 self._use(True)
             goes_on = "; reads go on at the replica" if self._is_used else ""
             told = f"the primary does not answer, so that the lag of the replica is not known{goes_on}"
             raise DependencyDown("postgres-read", told) from error
+        self._primary_is_away, self._cluster = False, primary.cluster
         now = time.monotonic()
         if self._lag.primary_at(primary.position, now):
             self._shown = 0  # of another log
@@ -167,10 +174,22 @@ class ReadReplica:
         return nullcontext() if self._replica.has_sessions else connection.transaction()
 
     def _leave_for_a_read(self, reason: str) -> None:
-        """One failed. Where that happens again and again while probes succeed, reads stay away for longer each time."""
-        self._lateness.is_late(time.monotonic())
-        self._kept_away_for = f"reads of the replica failed several times, at last with {reason}"
+        """One failed. Where that happens again and again while probes succeed, reads stay away for longer each time.
+        Not so while the primary is away: nothing else answers then.
+        """
+        if not self._primary_is_away:
+            self._lateness.is_late(time.monotonic())
+            self._kept_away_for = f"reads of the replica failed several times, at last with {reason}"
         self._use(False, reason)
+        self._left_for_a_read = True
+
+    async def _answers_again(self) -> bool:
+        """Whether reads left it only since one failed, and it is there."""
+        if self._left_for_a_read:
+            with suppress(DependencyDown, TimeoutError):
+                async with asyncio.timeout(_PROBE_SEC):
+                    return (await self._position()).cluster == self._cluster
+        return False
 
     def _count_interruption(self) -> bool:
         """Whether reads stay away from the replica for that."""
@@ -228,6 +247,7 @@ class ReadReplica:
             )
 
     def _use(self, is_used: bool, reason: str = "") -> None:
+        self._left_for_a_read = False
         if is_used != self._is_used:
             self._is_used = is_used
             self._shown = 0

@@ -174,6 +174,25 @@ async def test_replica_that_fails_reads_and_answers_probes_is_left_for_longer_ea
             await replica.probe()
 
 
+async def test_read_that_fails_while_the_primary_is_away_keeps_no_others_from_the_replica(
+    servers: tuple[OwnPostgres, OwnPostgres],
+) -> None:
+    primary, standby = servers
+    async with replica_at(f"127.0.0.1:{standby.port}", primary) as replica:
+        await until(lambda: is_used(replica))
+        primary.kill()
+        try:
+            with pytest.raises(DependencyDown, match="reads go on at the replica"):
+                await replica.probe()
+            for _ in range(3):
+                await fail_a_read(replica)
+                with pytest.raises(DependencyDown, match="reads go on at the replica"):
+                    await replica.probe()
+                assert await ports(replica) == {standby.port}
+        finally:
+            primary.start()
+
+
 @asynccontextmanager
 async def late_standby(primary: OwnPostgres, standby: OwnPostgres) -> AsyncIterator[ReadReplica]:
     """The standby came back while the primary took its place, so the pool has connections to both. Then it is late."""
