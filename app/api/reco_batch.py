@@ -91,7 +91,8 @@ def handlers(recommender: Recommender, running: RunningExperiments, known: Known
                 found = await recommender.for_user(
                     user_id,
                     wanted,
-                    request_id=context.request_id,
+                    # By the request alone, all of its users would be shown the same new item.
+                    request_id=f"{context.request_id}:{user_id}",
                     seen=seen,
                     model=choice.model,
                     weights=choice.weights,

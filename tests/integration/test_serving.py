@@ -163,6 +163,21 @@ async def test_new_items_are_tried_out(settings: Settings, pool: asyncpg.Pool) -
         assert all(item["source"] == "popular" for item in await items(client, "user_id=ann&k=20"))
 
 
+async def test_users_of_a_batch_try_out_new_items_of_their_own(settings: Settings) -> None:
+    await count(settings, [did(f"u{n}", f"old-{n:02}", session_id=f"s{n}") for n in range(30)])
+    users = {"user_ids": [f"reader-{n}" for n in range(30)], "k": 20}
+    async with serving(settings, exploration_share=0.05) as client:
+        await store(client, {f"new-{n:02}": {} for n in range(30)})
+        texts = [
+            (await client.post("/reco/batch", json=users, headers={"X-Request-ID": request_id})).text
+            for request_id in ("mail-1", "mail-1", "mail-2")
+        ]
+        assert texts[0] == texts[1] != texts[2]
+        lists = [msgspec.json.decode(line)["items"] for line in texts[0].splitlines()]
+        tried = {item["item_id"] for items in lists for item in items if item["source"] == "explore"}
+        assert len(tried) > 5
+
+
 async def test_an_explanation_names_the_items_and_the_parts_of_the_score(settings: Settings) -> None:
     await count(settings, [did("bob", "tent"), did("bob", "stove"), did("ann", "tent", session_id="a")])
     async with serving(settings) as client:
