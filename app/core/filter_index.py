@@ -38,6 +38,9 @@ class Filterable(Struct, frozen=True, gc=False):
     published_ms: int | None
     expires_ms: int | None
 
+    def has_expired(self, now_ms: int) -> bool:
+        return self.expires_ms is not None and self.expires_ms <= now_ms
+
     def card(self) -> Card:
         return Card(
             title=self.title,
@@ -81,14 +84,17 @@ class FilterIndex:
     kept, for as long as no item begins or ceases to be served: 0.2 MB each in a catalogue of 100,000 items.
     """
 
-    def __init__(self, items: Mapping[str, Filterable], limit: int, paced: Paced = iter) -> None:
-        """Of the `limit` newest items. `paced`: goes through them, as fast as it may."""
-        newest = newest_first([*items], [item.since_ms for item in items.values()], limit)
+    def __init__(self, items: Mapping[str, Filterable], limit: int, now_ms: int, paced: Paced = iter) -> None:
+        """Of the `limit` newest items that have not expired. `paced`: goes through them, as fast as it may."""
+        live = [item_id for item_id in paced(items) if not items[item_id].has_expired(now_ms)]
+        newest = newest_first(live, [items[item_id].since_ms for item_id in paced(live)], limit)
         self.ids: Sequence[str] = newest
         self._columns = Columns((item_id, items[item_id].card()) for item_id in paced(newest))
         self._from = np.array([items[item_id].published_ms or -np.inf for item_id in newest], np.float64)
         ends = [items[item_id].expires_ms for item_id in newest]
         self._until = np.array([np.inf if end is None else end for end in ends], np.float64)
+        self.until_ms = float(self._until.min(initial=np.inf)) if len(live) > limit else np.inf
+        """When one of them expires, and another takes its place."""
         self._boundaries = np.unique(np.concatenate([self._from, self._until]))
         self.numbers: NDArray[np.int32] = np.zeros(0, np.int32)
         self._kept: dict[tuple[Node, str | None, int], _Kept] = {}
@@ -141,4 +147,4 @@ class FilterIndex:
         return Matches(best, table.popularity(best), ids, kept.rejected)
 
 
-NO_FILTERABLE: Final = FilterIndex({}, 0)
+NO_FILTERABLE: Final = FilterIndex({}, 0, 0)

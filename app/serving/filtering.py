@@ -11,6 +11,7 @@ from app.adapters import attributes, catalogue
 from app.adapters.changes import ATTRIBUTES_CHANGED
 from app.adapters.read_replica import ReadSource
 from app.adapters.timestamps import read_ms
+from app.clock import clock
 from app.core.attributes import AttributeType
 from app.core.content_index import MAX_ITEMS
 from app.core.filter_index import NO_FILTERABLE, Filterable, FilterIndex, Matches
@@ -113,12 +114,12 @@ class Filtering:
 
     async def _load_index(self, _keys: list[str]) -> Mapping[str, FilterIndex]:
         await self._newest.refresh()
-        version, (made_of, before) = self._newest.version, self._made
-        if version == made_of:
+        now_ms, version, (made_of, before) = clock.now_ms(), self._newest.version, self._made
+        if version == made_of and now_ms < before.until_ms:
             return {_INDEX: before}
         # In a thread of its own, for an answer must not wait for it; but for the first one, which answers wait for.
         pace: Paced = iter if before is NO_FILTERABLE else paced
-        index = await asyncio.to_thread(FilterIndex, dict(self._newest.items), MAX_ITEMS, pace)
+        index = await asyncio.to_thread(FilterIndex, dict(self._newest.items), MAX_ITEMS, now_ms, pace)
         async with self._database.connection() as connection:
             index.numbers = await self._items.number(connection, index.ids)
         self._made = version, index

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from app.adapters import catalogue
 from app.adapters.read_replica import ReadSource
+from app.clock import clock
 from app.core.content_index import MAX_ITEMS
 
 if TYPE_CHECKING:
@@ -23,13 +24,16 @@ class Dated(Protocol):
     @property
     def since_ms(self) -> int: ...
 
+    @property
+    def expires_ms(self) -> int | None: ...
+
 
 V = TypeVar("V", bound=Dated)
 
 
 class NewestItems(Generic[V]):
-    """`items` by id, up to twice 100,000 of those that are neither hidden nor expired. `changed` collects what the
-    change feed announces; `refresh` reads it. `version` is another one whenever an item is.
+    """`items` by id, up to twice 100,000 of those that were neither hidden nor expired when they were read.
+    `changed` collects what the change feed announces; `refresh` reads it. `version` is another one whenever an item is.
     """
 
     def __init__(
@@ -71,8 +75,13 @@ class NewestItems(Generic[V]):
             self._changed |= changed
             raise
         if len(self.items) > 2 * MAX_ITEMS:
-            newest = nlargest(MAX_ITEMS, self.items, key=lambda item_id: self.items[item_id].since_ms)
-            self.items = {item_id: self.items[item_id] for item_id in newest}
+            self._keep_newest(clock.now_ms())
+
+    def _keep_newest(self, now_ms: int) -> None:
+        """Nothing is announced when an item expires; a change of an expired one is, and it is read again."""
+        live = [i for i, item in self.items.items() if item.expires_ms is None or item.expires_ms > now_ms]
+        newest = nlargest(MAX_ITEMS, live, key=lambda item_id: self.items[item_id].since_ms)
+        self.items = {item_id: self.items[item_id] for item_id in newest}
 
     async def _read_changed(self, item_ids: list[str], rest_sec: float) -> None:
         """Without a connection while it rests, which may be a transaction that must not take long."""

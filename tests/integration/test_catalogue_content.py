@@ -11,9 +11,10 @@ from app.adapters import catalogue
 from app.adapters.catalogue import StoredItem
 from app.adapters.postgres import Database
 from app.errors import DependencyDown
-from app.serving import catalogue_content
+from app.serving import catalogue_content, newest_items
 from app.serving.catalogue_content import CatalogueContent
 from app.serving.loaded_items import LoadedItems
+from app.serving.newest_items import NewestItems
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -125,3 +126,22 @@ async def test_more_changes_than_are_read_at_once_are_all_read(opened: Database)
     await have(opened, *(item(name, "green mat", hidden=name == "item-249") for name in names))
     content.changed(names)
     assert set((await content.load()).cold_ids) == {*names, "other"} - {"item-249"}
+
+
+async def test_items_that_have_expired_push_no_other_out(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_items, "MAX_ITEMS", 2)
+    await have(opened, item("old", published_at=NOW - 2 * DAY))
+    newest = NewestItems(opened, catalogue.read_content)
+    await newest.refresh()
+    ending = [item(f"ending-{number}", expires_at=NOW + DAY) for number in range(3)]
+    later = Mock(now_ms=Mock(return_value=int((NOW + 2 * DAY).timestamp() * 1000)))
+    monkeypatch.setattr(newest_items, "clock", later)
+    await have(opened, *ending)
+    for one in ending:
+        newest.changed([one.item_id])
+        await newest.refresh()
+    assert set(newest.items) == {"old", "other"}
+    await have(opened, item("ending-0", expires_at=NOW + 3 * DAY))
+    newest.changed(["ending-0"])
+    await newest.refresh()
+    assert set(newest.items) == {"old", "other", "ending-0"}

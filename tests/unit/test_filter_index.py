@@ -39,7 +39,7 @@ class Catalogue:
         self.items = {f"i{number}": self.item(number) for number in range(1_200)}
         self.table = ItemTable(ItemIndex(), MODEL)
         self.table.index.number(["elsewhere"])
-        self.index = FilterIndex(self.items, 1_100)
+        self.index = FilterIndex(self.items, 1_100, NOW_MS - 5_000_000)
         self.index.numbers = self.table.index.number(self.index.ids)
         self.table.make_room()
 
@@ -102,3 +102,15 @@ def test_more_filters_than_are_kept_are_answered() -> None:
     for price in range(60):
         catalogue.check(f"price < {price}", NOW_MS, None, frozenset())
     catalogue.check("price < 1", NOW_MS, None, frozenset())
+
+
+def test_items_that_have_expired_take_no_places_of_the_newest() -> None:
+    def ending(since_ms: int, expires_ms: int | None) -> Filterable:
+        return Filterable("A", (), (), b"", since_ms, None, expires_ms)
+
+    items = {"old": ending(1, None), "expired": ending(3, NOW_MS), "ends": ending(2, NOW_MS + 5)}
+    index = FilterIndex(items, 1, NOW_MS)
+    assert (index.ids, index.until_ms) == (["ends"], NOW_MS + 5)
+    index = FilterIndex(items, 1, NOW_MS + 5)
+    assert (index.ids, index.until_ms) == (["old"], np.inf)
+    assert FilterIndex(items, 2, NOW_MS).until_ms == np.inf
