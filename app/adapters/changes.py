@@ -74,9 +74,14 @@ async def last_id(connection: "Connection") -> int:
     return found
 
 
-async def read(connection: "Connection", after: int, seen: Collection[int]) -> list[tuple[int, list[str]]]:
-    """Changes with an id above `after` that are not in `seen`, oldest first: the id, and the items."""
-    return [(row[0], row[1]) for row in await connection.fetch(_SQL["read"], after, list(seen), _READ_LIMIT)]
+async def read(
+    connection: "Connection", after: int, seen: Collection[int]
+) -> tuple[float, list[tuple[int, list[str]]]]:
+    """The time in seconds by the server's clock; and changes with an id above `after` that are not in `seen`, oldest
+    first: the id, and the items.
+    """
+    rows = await connection.fetch(_SQL["read"], after, list(seen), _READ_LIMIT)
+    return rows[0][0], [(row_id, item_ids) for _, row_id, item_ids in rows if row_id is not None]
 
 
 async def prune(connection: "Connection") -> None:

@@ -12,7 +12,13 @@ SELECT coalesce(max(id), 0) FROM feature_changes;
 SELECT last_value FROM feature_changes_id_seq;
 
 -- name: read
-SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3;
+-- One row with the time alone where there are no changes.
+SELECT extract(EPOCH FROM now())::float8 AS at_sec, c.id, c.item_ids
+FROM (SELECT) AS asked
+LEFT JOIN LATERAL (
+    SELECT id, item_ids FROM feature_changes WHERE id > $1 AND id <> ALL ($2::bigint[]) ORDER BY id LIMIT $3
+) AS c ON TRUE
+ORDER BY c.id;
 
 -- name: erasures
 SELECT item_ids FROM feature_changes WHERE starts_with(item_ids[1], $1) ORDER BY id;

@@ -1,6 +1,7 @@
 """Follows the feed of changes, so that the process's caches are as fresh as the last commit."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ _EVERY_SEC: Final = 0.1
 _AWAY_SEC: Final = 1.0
 # Transactions that may be open at the start: reading a change twice is harmless, missing one is not.
 _LOOK_BACK: Final = 1000
+# A change dates from the begin of its transaction, and may show as much later as a transaction takes at most.
+_LONGEST_PAUSE_SEC: Final = changes.KEEP_SEC - 60.0
 
 
 class ChangeFeed:
@@ -26,7 +29,8 @@ class ChangeFeed:
 
     A restart of the task continues where the last run ended, so that no change in between is missed. Everything is
     outdated with another generation of sums, after an outage of Postgres, when reads go to another server, and when its
-    ids have gone back: a promoted standby or a restored backup may lack changes, and give their ids to others.
+    ids have gone back: a promoted standby or a restored backup may lack changes, and give their ids to others. So it is
+    after four minutes without a read, as of a process that was stopped: changes may have been pruned meanwhile.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class ChangeFeed:
         self._interrupted = False
         self._source = database.source
         self._sessions = 0
+        self._read_at_sec = math.inf
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         while not stop.is_set():
@@ -66,8 +71,12 @@ class ChangeFeed:
                     # Of other changes only the last thousand are read again.
                     erasures = await changes.erasures(connection)
                 watermark = Watermark(low=max(0, await changes.newest(connection) - _LOOK_BACK))
-            rows = await changes.read(connection, watermark.low, watermark.seen)
+            at_sec, rows = await changes.read(connection, watermark.low, watermark.seen)
             sessions = self._database.sessions
+        paused_sec, self._read_at_sec = at_sec - self._read_at_sec, at_sec
+        if paused_sec > _LONGEST_PAUSE_SEC and erasures is None:
+            self._interrupted = True
+            return
         # Whatever is loaded from here on shows all that was read.
         self._watermark, self._interrupted, self._sessions = watermark, False, sessions
         if erasures is not None:

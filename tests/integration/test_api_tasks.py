@@ -187,9 +187,9 @@ async def test_change_feed_that_crashed_reads_what_changed_meanwhile(
     told: list[str] = []
 
     async def read(*arguments: Any) -> Any:
-        rows = await changed(*arguments)
+        at_sec, rows = await changed(*arguments)
         told.extend(item_id for _, item_ids in rows for item_id in item_ids)
-        return rows
+        return at_sec, rows
 
     monkeypatch.setattr(changes, "read", read)
     monkeypatch.setattr("app.serving.change_feed._LOOK_BACK", 0)

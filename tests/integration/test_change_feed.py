@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import pytest
 
 from app.adapters import changes
 from app.adapters.postgres import Database
@@ -84,3 +85,33 @@ async def test_read_that_a_standby_ends_outdates_nothing(pool: asyncpg.Pool, dat
                 while source.interrupts.is_set():
                     await asyncio.sleep(0.01)
             assert source.ended == 2
+
+
+async def test_all_is_outdated_where_changes_may_have_been_pruned_between_two_reads(
+    pool: asyncpg.Pool, opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[list[str] | None] = []
+    feed = ChangeFeed(opened, lambda item_ids: heard.append(list(item_ids)), lambda: heard.append(None))
+    read, ahead_sec = changes.read, 0.0
+
+    async def read_ahead(*arguments: Any) -> Any:
+        at_sec, rows = await read(*arguments)
+        return at_sec + ahead_sec, rows
+
+    monkeypatch.setattr(changes, "read", read_ahead)
+    await feed._read()
+    ahead_sec = 230.0
+    await feed._read()
+    assert heard == []
+
+    await pool.execute("INSERT INTO feature_changes (item_ids, changed_at) VALUES ('{a}', now() - interval '6 min')")
+    async with pool.acquire() as connection:
+        await changes.prune(connection)
+        await changes.record_erasure(connection, "ann")
+    ahead_sec += 250.0
+    await feed._read()
+    await feed._read()
+    assert heard[0] is None
+    assert changes.erased_user(heard[1] or []) == "ann"
+    await feed._read()
+    assert heard.count(None) == 1

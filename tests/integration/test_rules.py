@@ -133,7 +133,8 @@ async def test_a_change_is_announced_with_it_and_none_without(settings: Settings
         await rules.store(connection, rule)
         await transaction.rollback()
         assert not await rules.delete(connection, "r")
-        assert await changes.read(connection, before, []) == []
+        _, rows = await changes.read(connection, before, [])
+        assert rows == []
 
     heard: asyncio.Queue[list[str]] = asyncio.Queue()
     database = Database(settings.database_url, pool_options(settings))
