@@ -17,6 +17,7 @@ from app.core.content_index import Alike
 from app.core.event_types import NO_OWN_TYPES, EventTypes
 from app.core.explained_places import Reason, explain_counted, name_rules
 from app.core.explanation import did_it
+from app.core.filling import filled
 from app.core.filter_index import Matches
 from app.core.history import ENDS_OFFER, Entry, History, seen_hash
 from app.core.item_index import ItemIndex
@@ -27,7 +28,7 @@ from app.core.popularity import Popular
 from app.core.ranked import NOT_RANKED, Ranked
 from app.core.recommendation import RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
-from app.core.serving import Answering, SourcesOf, filled, recommendation_of
+from app.core.serving import Answering, SourcesOf, recommendation_of
 from app.core.similar_items import with_alike
 from app.core.slate import CONTENT, COVISITATION, POPULAR, REPEAT, PageConstraints
 

@@ -89,6 +89,9 @@ class _Acting(Struct, frozen=True):
     tags: dict[str, tuple[float, ...]] = {}
     named: dict[tuple[str, str], tuple[str, ...]] = {}
     """By what a rule names (`pin`, `item_id`, `category`, `tag`) and its value: the ids of the rules."""
+    greatest_of_items: float = 1.0
+    greatest_of_cards: float = 1.0
+    """No item's factors of categories and tags have a greater product."""
 
 
 _NOTHING: Final = _Acting()
@@ -160,6 +163,13 @@ class Rules:
         acting = self._at(now_ms, category)
         return bool(acting.categories or acting.tags)
 
+    def greatest_factor(self, now_ms: int, category: str | None, *, with_items: bool) -> float:
+        """No `factor` is greater than this, which is at least 1. Without items, it bounds what the rules of categories
+        and tags multiply by.
+        """
+        acting = self._at(now_ms, category)
+        return acting.greatest_of_cards * (acting.greatest_of_items if with_items else 1.0)
+
     def _at(self, now_ms: int, category: str | None) -> _Acting:
         if not self._rules:
             return _NOTHING
@@ -196,7 +206,18 @@ def _compile(rules: Iterable[Rule]) -> _Acting:
                     factors[name] = (*factors.get(name, ()), rule.factor)
     for position, _, item_id in sorted(pins):
         places.setdefault(item_id, position)
-    return _Acting(tuple((position, item_id) for item_id, position in places.items()), items, categories, tags, named)
+    return _Acting(
+        tuple((position, item_id) for item_id, position in places.items()),
+        items,
+        categories,
+        tags,
+        named,
+        max((1.0, *map(_product, items.values()))),
+        min(
+            _LARGEST,
+            prod(factor for of_one in (*categories.values(), *tags.values()) for factor in of_one if factor > 1.0),
+        ),
+    )
 
 
 def _product(factors: Sequence[float]) -> float:

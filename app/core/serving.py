@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from app.core.boosts import Boosts
 from app.core.candidates import Candidates
@@ -16,15 +16,14 @@ from app.core.catalogue import Card
 from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
+from app.core.filling import filled
 from app.core.filter_index import Matches
 from app.core.history import History
 from app.core.item_index import Numbers
 from app.core.item_table import ItemTable
 from app.core.model import MODEL, Model
 from app.core.needs import (
-    CardsOf,
     ChanceFrom,
-    FallbackOf,
     MatchesOf,
     Need,
     NumbersOf,
@@ -37,15 +36,9 @@ from app.core.ranked import Exclusions, Ranked, Rows
 from app.core.ranking import Ranking
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rule, Rules
-from app.core.slate import CATALOGUE, PageConstraints, Slate
+from app.core.slate import PageConstraints, Slate
 from app.core.weights import Weights, size_of
 
-# Some of the best candidates may not be servable, so the first look takes some more than asked for; many more if a
-# category, a bound or a rule decides.
-_SPARE: Final = 4
-_SPARE_WHEN_CHOOSY: Final = 200
-# Each further look takes this many times as many candidates.
-_DEEPER: Final = 4
 # Of one category, as long as nothing is known of the user: the trending items of several categories, not of one.
 _SOFT_MAX_SHARE: Final = 0.25
 
@@ -180,50 +173,6 @@ def _explored(
     chance: Chance = yield ChanceFrom(exploration.seed)
     chosen = choose(pool, share=exploration.share, k=k, without=without, chance=chance)
     return {place: item_id for place, item_id in chosen.items() if item_id not in ranked.exclusions}
-
-
-def filled(
-    constraints: PageConstraints,
-    ranked: Ranked,
-    boosts: Boosts | None,
-    *,
-    fallback: bool,
-    among: Sequence[str] | None = None,
-) -> Generator[Need, Any, tuple[Slate, Mapping[str, Card]]]:
-    """From the candidates, more of them as long as places are free, and then from the `fallback`, or from `among`."""
-    cards: dict[str, Card] = {}
-    if constraints.pins or constraints.explored:
-        cards.update((yield CardsOf([*(item_id for _, item_id in constraints.pins), *constraints.explored.values()])))
-    if boosts is not None and (constraints.pins or constraints.explored):
-        pins = [(place, i) for place, i in constraints.pins if boosts.factor(i, cards[i]) > 0.0]
-        explored = {place: i for place, i in constraints.explored.items() if boosts.factor(i, cards[i]) > 0.0}
-        constraints = structs.replace(constraints, pins=pins, explored=explored)
-    slate = Slate(constraints, cards)
-    choosy = (
-        boosts is not None
-        or constraints.category is not None
-        or (constraints.filter is not None and among is None)
-        or constraints.max_per_category is not None
-        or constraints.soft_max_per_category is not None
-    )
-    count, offered = constraints.k + (_SPARE_WHEN_CHOOSY if choosy else _SPARE), 0
-    while slate.missing:
-        best = ranked.best(count)
-        fresh = best[offered:]
-        cards.update((yield CardsOf(fresh)))
-        slate.offer(fresh if boosts is None else boosts.ordered(fresh, cards))
-        if len(best) < count:
-            break
-        offered, count = len(best), count * _DEEPER
-    if slate.missing:
-        slate.relax()
-    if slate.missing and fallback:
-        found: Sequence[str] = (yield FallbackOf(constraints.category)) if among is None else among
-        found = ranked.exclusions.without(found)
-        cards.update((yield CardsOf(found)))
-        slate.offer(found if boosts is None else boosts.ordered(found, cards), CATALOGUE)
-        slate.relax()
-    return slate, cards
 
 
 def recommendation_of(
