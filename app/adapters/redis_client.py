@@ -11,6 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from app.adapters.redis_sentinels import Sentinels
 from app.core.redis_url import ClusterAddress, SentinelAddress, ServerAddress, address_of
@@ -47,7 +48,8 @@ def open_redis(url: str, *, timeout_sec: float, on_connect: Callable[[Any, bytes
     if isinstance(address, ServerAddress):
         place = {"host": address.host, "port": address.port, "unix_socket_path": address.socket}
         return _closing_at_once(Redis(**{**place, **login, **_tls(address), **options}))
-    of_sentinels = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+    shared = ("socket_timeout", "socket_connect_timeout", "retry", "maint_notifications_config")
+    of_sentinels = {name: options[name] for name in shared}
     sentinels = Sentinels(  # type: ignore[no-untyped-call]
         address.sentinels, sentinel_kwargs={**of_sentinels, **address.login, **_tls(address)}
     )
@@ -120,13 +122,19 @@ def _closing_at_once(client: Redis) -> Redis:
 
 @cache
 def _cut(kind: type[Any]) -> type[Any]:
-    """This kind of connection, without a goodbye, and with certificates as their files are when it connects."""
+    """This kind of connection, without a goodbye, and with certificates as their files are when it connects. The pool
+    opens one anew that was reset while it was idle, as one that was closed.
+    """
 
     class Cut(kind):  # type: ignore[misc] # each address has a class of its own
         async def _connect(self) -> None:
             if tls := getattr(self, "ssl_context", None):
                 tls.context = None  # kept for as long as the pool has this connection: certificates may be renewed
             await super()._connect()
+
+        async def can_read(self, *args: Any, **options: Any) -> bool:
+            closed: bool = self._writer.transport.is_closing()
+            return closed or await super().can_read(*args, **options)
 
         async def disconnect(self, *args: Any, **options: Any) -> None:
             if self.is_connected:
@@ -155,6 +163,8 @@ def _options(
         "retry": Retry(NoBackoff(), 0),
         # More than the members of a process, its probe and what else asks can need: the pool refuses, and nobody waits.
         "max_connections": 64,
+        # With them, redis-py hands out idle connections that the server has closed (redis-py #4252).
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "redis_connect_func": greet,
     }
 
