@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 from zlib import crc32
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
@@ -103,11 +103,14 @@ class SlotHistoryCache:
         """Writes only where this process has confirmed the same servers as who made the epoch. Nobody reads a group
         that has none.
         """
+        places = {user_id: self._slot(user_id) for user_id in histories}
         trust = self._trust
+        if trust is not None:
+            trust = await self._caught_up(trust, {redis_slots.group_of(slot) for slot, _ in places.values()}, epoch)
         failed: set[int] = set()
         writes: dict[Master, list[tuple[int, Command]]] = {}
         for user_id, written in histories.items():
-            slot, tag = self._slot(user_id)
+            slot, tag = places[user_id]
             group = redis_slots.group_of(slot)
             of_group = epoch_of_group(epoch, group)
             if of_group is None:
@@ -191,6 +194,27 @@ class SlotHistoryCache:
 
     async def close(self) -> None:
         await self._cluster.close()
+
+    async def _caught_up(self, trust: _Trust, groups: Iterable[int], epoch: bytes) -> _Trust:
+        """With the epochs that another process has made since the last probe, where it saw the same servers. To fail
+        there would end what it has just made, and so on in turn.
+        """
+        changed = {
+            group: trust.groups[group]
+            for group in groups
+            if group in trust.groups and epoch_of_group(epoch, group) not in (None, trust.epochs.get(group))
+        }
+        if not changed:
+            return trust
+        try:
+            async with asyncio.timeout(_CONFIRM_SEC):
+                found = await self._confirm(changed, ())
+        except (DependencyDown, TimeoutError):
+            return trust
+        caught_up = structs.replace(trust, epochs={**trust.epochs, **found})
+        if self._trust is trust:
+            self._trust = caught_up
+        return caught_up
 
     def _slot(self, user_id: str) -> tuple[int, str]:
         """The slot of a user's keys, and the hash tag that brings them there. Ids may hold braces of their own."""

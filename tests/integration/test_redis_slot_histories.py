@@ -9,7 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from app.adapters import cache_epoch, redis_slot_histories
-from app.adapters.history_cache import CachedHistories, Settled, Versioned
+from app.adapters.history_cache import CachedHistories, Settled, SlotsNotWritten, Versioned
 from app.adapters.postgres import Database
 from app.adapters.rate_limit import RateLimiter
 from app.adapters.redis_cluster import RedisCluster
@@ -33,7 +33,9 @@ def cluster() -> Iterator[RedisClusterProcesses]:
 
 
 @asynccontextmanager
-async def caching(opened: Database, cluster: RedisClusterProcesses) -> AsyncIterator[SlotHistoryCache]:
+async def caching(
+    opened: Database, cluster: RedisClusterProcesses, timeout_sec: float = 2.0
+) -> AsyncIterator[SlotHistoryCache]:
     """A cache that has been probed."""
 
     async def confirm(servers: Mapping[int, str], went_back: Collection[int]) -> Mapping[int, bytes]:
@@ -42,7 +44,7 @@ async def caching(opened: Database, cluster: RedisClusterProcesses) -> AsyncIter
 
     address = cluster_of(cluster.url())
     assert address is not None
-    cache = SlotHistoryCache(address, key_prefix="", ttl_sec=60.0, timeout_sec=2.0, confirm=confirm)
+    cache = SlotHistoryCache(address, key_prefix="", ttl_sec=60.0, timeout_sec=timeout_sec, confirm=confirm)
     try:
         await cache.probe()
         yield cache
@@ -190,6 +192,38 @@ async def test_process_with_another_map_neither_reads_nor_keeps_what_it_may_not_
         await ahead.probe()
         assert (await ahead.get_many([user_id])).histories == {}
         await asyncio.to_thread(cluster.move, key_slot(key), cluster.masters[0])
+
+
+async def test_process_that_has_not_probed_since_another_made_an_epoch_writes_with_it(
+    opened: Database, pool: "asyncpg.Pool", cluster: RedisClusterProcesses
+) -> None:
+    """As consumers do between two probes: otherwise each would end what the other has just made."""
+    async with caching(opened, cluster) as one, caching(opened, cluster) as two:
+        assert await cache_epoch.write_through(opened, two, USERS)
+        async with opened.connection() as connection:
+            await cache_epoch.forget_slots(connection, range(redis_slots.GROUPS))
+        await one.probe()
+        made = await pool.fetch("SELECT * FROM cache_slot_epochs ORDER BY slot_group")
+        assert len(made) == redis_slots.GROUPS
+        assert await cache_epoch.write_through(opened, two, NEWER)
+        assert await pool.fetch("SELECT * FROM cache_slot_epochs ORDER BY slot_group") == made
+        assert (await one.get_many(list(USERS))).histories == NEWER
+        assert (await two.get_many(list(USERS))).histories == NEWER
+
+
+async def test_history_read_before_a_new_epoch_is_not_added_to_it(
+    opened: Database, cluster: RedisClusterProcesses
+) -> None:
+    """The reader was slow, and its process has seen the new epoch meanwhile."""
+    async with caching(opened, cluster) as cache:
+        found = await cache.get_many(list(USERS))
+        assert found.epoch is not None
+        async with opened.connection() as connection:
+            await cache_epoch.forget_slots(connection, range(redis_slots.GROUPS))
+        await cache.probe()
+        with pytest.raises(SlotsNotWritten):
+            await cache.put_many(USERS, found.epoch)
+        assert (await cache.get_many(list(USERS))).histories == {}
 
 
 async def test_postgres_away_leaves_the_same_servers_readable(
