@@ -36,6 +36,8 @@ class RedisCluster:
         self._clients: dict[_Place, Redis] = {}
         self._known: list[_Place] = list(address.nodes)
         """The nodes to ask for the map: the one that answered last comes first."""
+        self._silent: set[_Place] = set()
+        """Those that did not answer when they were last asked: for the map, the others come first."""
         self._map: SlotMap | None = None
 
     async def refresh(self, *, elsewhere: bool = False) -> SlotMap:
@@ -44,7 +46,7 @@ class RedisCluster:
         """
         order = [*self._known[1:], *self._known[:1]] if elsewhere else list(self._known)
         failures = []
-        for place in order:
+        for place in sorted(order, key=self._silent.__contains__):
             try:
                 (answer,) = await self.pipeline(place, [("CLUSTER", "SLOTS")])
                 if isinstance(answer, ResponseError):
@@ -68,32 +70,40 @@ class RedisCluster:
             client = self._clients[place] = open_node(
                 self._address, *place, timeout_sec=self._timeout_sec, on_connect=self._on_connect
             )
-        async with connection_of(client) as connection:
-            if check is not None and not check(connection):
-                raise RedisError("another server answers at this address now")
-            await connection.send_packed_command([packed(*command) for command in commands])
-            return [await _read(connection) for _ in commands]
+        try:
+            async with connection_of(client) as connection:
+                if check is not None and not check(connection):
+                    raise RedisError("another server answers at this address now")
+                await connection.send_packed_command([packed(*command) for command in commands])
+                answers = [await _read(connection) for _ in commands]
+        except BaseException:  # the end of the caller's time, too
+            self._silent.add(place)
+            raise
+        self._silent.discard(place)
+        return answers
 
     async def evaluate(self, script: str, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Runs a script that has one key, within the timeout. Reads the map anew when it is not what it was."""
         (key,) = keys
-        async with asyncio.timeout(self._timeout_sec):
-            slots = self._map or await self.refresh()
-            for again in (False, True):
-                master = slots.master_of(key_slot(key.encode()))
-                if master is None:
-                    self._map = None
-                    raise RedisError("no master serves the slot of this key")
-                try:
-                    (answer,) = await self.pipeline(place_of(master), [("EVAL", script, 1, key, *args)])
-                except (RedisError, OSError):
-                    self._map = None
-                    raise
-                if not isinstance(answer, ResponseError):
-                    return answer
-                if again or not isinstance(answer, MovedError):
-                    raise answer
-                slots = await self.refresh(elsewhere=True)
+        try:
+            async with asyncio.timeout(self._timeout_sec):
+                return await self._evaluate(key, ("EVAL", script, 1, key, *args))
+        except BaseException:
+            self._map = None  # its master may be none any more, and the end of the time comes before an error tells
+            raise
+
+    async def _evaluate(self, key: str, command: Command) -> Any:
+        slots = self._map or await self.refresh()
+        for again in (False, True):
+            master = slots.master_of(key_slot(key.encode()))
+            if master is None:
+                raise RedisError("no master serves the slot of this key")
+            (answer,) = await self.pipeline(place_of(master), [command])
+            if not isinstance(answer, ResponseError):
+                return answer
+            if again or not isinstance(answer, MovedError):
+                raise answer
+            slots = await self.refresh(elsewhere=True)
         raise AssertionError("unreachable")
 
     async def forget_idle(self, place: _Place) -> None:
@@ -109,6 +119,7 @@ class RedisCluster:
         masters = [place_of(master) for master in slots.served]
         self._map = slots
         self._known = list(dict.fromkeys([answered, *masters, *self._address.nodes]))
+        self._silent &= set(self._known)
         # Another answer may come in while one of them closes.
         for gone in [self._clients.pop(place) for place in self._clients.keys() - set(self._known)]:
             await close_redis(gone)

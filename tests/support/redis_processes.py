@@ -1,6 +1,7 @@
 """Redis processes beside the embedded one: a master with its replica and three Sentinels, or one of another kind."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,13 @@ class RedisProcess:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait(10)
+
+    def freeze(self) -> None:
+        """It answers nobody, and keeps its connections. `kill` ends it all the same."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
         self._process = self._spawn()
