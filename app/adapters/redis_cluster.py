@@ -82,6 +82,10 @@ class RedisCluster:
         self._silent.discard(place)
         return answers
 
+    def is_silent(self, place: _Place) -> bool:
+        """It did not answer when it was last asked."""
+        return place in self._silent
+
     async def evaluate(self, script: str, *, keys: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         """Runs a script that has one key, within the timeout. Reads the map anew when it is not what it was."""
         (key,) = keys

@@ -22,6 +22,10 @@ _PROBES_TTL_MS: Final = 86_400_000
 _NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
 _NO_EVENT: Final = bytes(8)
 """The key of a counted event that nobody has sent: with it a probe runs all that a history may need."""
+_SILENT_SEC: Final = 0.2
+"""So long a probe waits for a master that did not answer when it was last asked. Two probes and the half second between
+them take less than the second for which one is trusted, so the other masters stay in use.
+"""
 _TRIES: Final = 3
 _TAGS: Final = 200_000
 """With so many, each slot has one."""
@@ -65,7 +69,7 @@ class Probe:
         if missing := slots.missing():
             faults.append(f"no master serves the slots {shown(missing)}: {_FIX}")
         self._tags = {master: tag for master, tag in self._tags.items() if master in slots.served}
-        found = await asyncio.gather(*(self._identify(slots, master) for master in slots.served))
+        found = await asyncio.gather(*(self._identify_in_time(slots, master) for master in slots.served))
         for master, result in zip(slots.served, found, strict=True):
             if isinstance(result, Exception):
                 await self._cluster.forget_idle(place_of(master))
@@ -84,6 +88,13 @@ class Probe:
     def confirmed(self, seen: Seen) -> None:
         """The epochs follow what was seen. A master that is away may come back, so its count is kept meanwhile."""
         self._counts = {**(self._counts if seen.faults else {}), **seen.counts}
+
+    async def _identify_in_time(self, slots: SlotMap, master: Master) -> tuple[Server, str, int] | Exception:
+        try:
+            async with asyncio.timeout(_SILENT_SEC if self._cluster.is_silent(place_of(master)) else None):
+                return await self._identify(slots, master)
+        except TimeoutError:
+            return RedisError(f"no answer in {_SILENT_SEC:g} s")
 
     async def _identify(self, slots: SlotMap, master: Master) -> tuple[Server, str, int] | Exception:
         """The server, the key of its count, and the count. A slot that moves is passed over for another one."""
