@@ -2,7 +2,9 @@
 
 An offset is committed with the id of its topic as metadata. A topic that was deleted and created again has another id,
 and an offset of the old topic means nothing in the new one: such a partition is read from its beginning. Events that
-were counted before are recognised by their event ids. An offset without an id (an operator set it) is used as it is.
+were counted before are recognised by their event ids. An offset without an id (an operator set it) is used as it is; so
+is any while the broker gives no ids, as one of an older release among newer ones.
+
 Offsets that Kafka no longer holds are replaced by the beginning of the partition, by the client itself.
 """
 
@@ -33,7 +35,8 @@ def plan_start(committed: Mapping[TopicPartition, OffsetAndMetadata], topic_ids:
     for partition, state in committed.items():
         if state.offset < 0:
             continue
-        if state.metadata in ("", None, topic_ids.get(partition.topic)):
+        topic_id = topic_ids.get(partition.topic)
+        if not state.metadata or topic_id in ("", state.metadata):
             resumed[partition] = state.offset
         else:
             restarted.append(partition)

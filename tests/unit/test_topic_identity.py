@@ -31,7 +31,13 @@ def test_partition_without_an_offset_is_left_to_the_client() -> None:
     assert (plan.resumed, plan.restarted) == ({}, [])
 
 
-def test_broker_that_no_longer_gives_ids_restarts_an_offset_with_one() -> None:
+def test_offset_with_an_id_is_resumed_where_the_broker_gives_none() -> None:
+    """As `check_same_topics` has it. Brokers that are upgraded in turn: one gives ids and another one none."""
+    plan = plan_start({ONE: OffsetAndMetadata(5, "a1")}, {"watches": ""})
+    assert (plan.resumed, plan.restarted) == ({ONE: 5}, [])
+
+
+def test_offset_of_a_topic_that_is_missing_is_restarted() -> None:
     assert plan_start({ONE: OffsetAndMetadata(5, "a1")}, {}).restarted == [ONE]
 
 
