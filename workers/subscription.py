@@ -202,6 +202,9 @@ class Subscription:
         for partition, offset in beginnings.items():
             _log.warning("topic_recreated", topic=partition.topic, partition=partition.partition, read_from=offset)
             self._client.seek(partition, offset)
+        for partition, offset in plan.resumed.items():
+            # The client asks for it as well, and would take an answer without offsets for a new group.
+            self._client.seek(partition, offset)
         self._offsets.admitted(plan.resumed)
         self._observed_at = 0.0  # how much waits in these is known after the next batch
         self._client.resume(*partitions)

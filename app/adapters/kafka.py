@@ -147,13 +147,19 @@ async def start_consumer(
 async def committed_offsets(
     options: KafkaOptions, group: str, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Where the group stands, with what was committed beside each offset. The caller sets the deadline."""
+    """Where the group stands in each of these, with what was committed beside the offset; -1 where nothing was. Raises
+    `DependencyDown` when Kafka does not say it of all. The caller sets the deadline.
+    """
     admin = AIOKafkaAdminClient(**options.client_arguments())
     try:
         await admin.start()
         found: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
             group, partitions=list(partitions)
         )
+        # An answer with an error of the whole group (it is being loaded, or another broker has it) names no partition.
+        # aiokafka passes over that error, and without offsets the topics would be read from their beginnings.
+        if unknown := set(partitions) - found.keys():
+            raise DependencyDown("kafka", f"the offsets of {len(unknown)} partitions are not known to the broker now")
         return found
     finally:
         await admin.close()
