@@ -6,12 +6,19 @@ the records before the damaged batch, and that batch as its bytes; the next poll
 
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import CorruptRecordException, KafkaError, RecordTooLargeError, UnsupportedCodecError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
 
 from app.adapters import record_batches
 from app.adapters.kafka_bounds import bounded
+from app.errors import DependencyDown
 from workers.offsets import Offsets, Polled
 
 # Kafka's own errors that a batch causes. A codec raises errors of its own, of any type.
@@ -28,13 +35,25 @@ async def read_again(
     client: AIOKafkaConsumer, metadata: AIOKafkaClient, offsets: Offsets, *, max_records: int
 ) -> Polled | None:
     """What the failed poll should have returned; None when no batch is damaged. Raises `DependencyDown`."""
+
+    async def read(partition: TopicPartition, offset: int) -> record_batches.Reading:
+        # A deadline for each: what all of them take together depends on how many there are.
+        search = record_batches.read(metadata, partition, offset, max_records=max_records)
+        return await bounded(search, _CALL_TIMEOUT_SEC)
+
     generation = offsets.generation
     ours = sorted(client.assignment().difference(offsets.unchecked))
-    starts = offsets.starts(await bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC))
+    beginnings = await bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC)
+    starts = offsets.starts(beginnings)
     for partition in ours:
-        # A deadline for each: what all of them take together depends on how many there are.
-        search = record_batches.read(metadata, partition, starts[partition], max_records=max_records)
-        reading = await bounded(search, _CALL_TIMEOUT_SEC)
+        try:
+            reading = await read(partition, starts[partition])
+        except DependencyDown as error:
+            if not isinstance(error.__cause__, OffsetOutOfRangeError):
+                raise
+            # Cut off, as when a broker that was behind became its leader. The client begins anew there, too.
+            starts[partition] = beginnings[partition]
+            reading = await read(partition, starts[partition])
         if generation != offsets.generation:
             return Polled([], {}, offsets.generation)
         if reading.damaged:

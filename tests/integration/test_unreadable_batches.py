@@ -4,6 +4,7 @@ import struct
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record.util import calc_crc32c
 
 from app import metrics
@@ -131,6 +132,26 @@ async def test_a_batch_behind_many_quiet_partitions_is_found(
     damage_log(log_of(stack, topic, last), b"event-bad-1", break_checksum)
     async with running(consumer(opened, kafka, topic_prefix)):
         await until_equal(lambda: consumed(pool), {"event-good-1"})
+    assert await unreadable(pool) == ["0 to 0"]
+
+
+async def test_a_partition_that_lost_its_end_is_read_anew_beside_a_damaged_batch(
+    stack: Stack, opened: Database, pool: Pool, kafka: str, topic_prefix: str
+) -> None:
+    """As after a broker that was behind became its leader: the group stands beyond the end."""
+    topic = topic_prefix + TOPIC_INTERACTIONS
+    make_topics(kafka, topic_prefix)
+    await produce(kafka, topic, 0, ["event-good-1"])
+    for batch in (["event-bad-1"], ["event-good-2"]):
+        await produce(kafka, topic, 1, batch)
+    damage_log(log_of(stack, topic, 1), b"event-bad-1", break_checksum)
+    async with AIOKafkaConsumer(bootstrap_servers=kafka, group_id=consuming(topic_prefix).group) as group:
+        group.assign([TopicPartition(topic, 0)])
+        await group.commit({TopicPartition(topic, 0): 50})
+    async with running(consumer(opened, kafka, topic_prefix)):
+        await until_equal(lambda: consumed(pool), {"event-good-1", "event-good-2"})
+        await produce(kafka, topic, 0, ["event-good-3"])
+        await until_equal(lambda: consumed(pool), {"event-good-1", "event-good-2", "event-good-3"})
     assert await unreadable(pool) == ["0 to 0"]
 
 
