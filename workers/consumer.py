@@ -186,7 +186,7 @@ class FeatureConsumer:
         reads = f"reads {self._subscription.partitions} partitions"
         if self._thinning.is_on:
             reads += ", is behind and thins pairs"
-        return "; ".join([reads, *self._subscription.wrong_settings])
+        return "; ".join([reads, *self._subscription.troubles])
 
     def _read(self, polled: Polled) -> list[Incoming]:
         prefix = self._options.topics.prefix

@@ -17,7 +17,7 @@ from aiokafka.errors import (
 )
 
 from app.adapters import record_batches
-from app.adapters.kafka_bounds import bounded
+from app.adapters.kafka_bounds import bounded, by_leader
 from app.errors import DependencyDown
 from workers.offsets import Offsets, Polled
 
@@ -43,9 +43,11 @@ async def read_again(
 
     generation = offsets.generation
     ours = sorted(client.assignment().difference(offsets.unchecked))
-    beginnings = await bounded(client.beginning_offsets(ours), _CALL_TIMEOUT_SEC)
-    starts = offsets.starts(beginnings)
-    for partition in ours:
+    # The batch came from one of them.
+    served = sorted(partition for part in by_leader(client, ours).values() for partition in part)
+    beginnings = await bounded(client.beginning_offsets(served), _CALL_TIMEOUT_SEC)
+    starts = offsets.starts(dict.fromkeys(ours, 0) | beginnings)
+    for partition in served:
         try:
             reading = await read(partition, starts[partition])
         except DependencyDown as error:

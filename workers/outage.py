@@ -1,10 +1,16 @@
 """An outage as one loop of the relay or the consumer sees it: when it begins, when it ends, how long to wait."""
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
+from app import metrics
 from app.core.retry import backoff
 from app.errors import DependencyDown, describe
+
+_log = structlog.get_logger(__name__)
 
 _BASE_SEC: Final = 0.25
 _MAX_SEC: Final = 3.0
@@ -38,6 +44,25 @@ class Outage:
         failures, self.failures, self.detail = self.failures, 0, None
         self._down.clear()
         return failures
+
+
+class PassedOver:
+    """Partitions that take nothing while Kafka answers, as the relay's lanes see them."""
+
+    def __init__(self) -> None:
+        self.detail: str | None = None
+        """What `/readyz` says of the first; None where there is none."""
+
+    def note(self, down: Sequence[DependencyDown], *, over: bool) -> None:
+        """After each batch. `down`: of rows that wait for that. `over`: the lane's producer passes over none."""
+        if down:
+            metrics.RELAY_ERRORS.labels(down[0].dependency).inc()
+            if self.detail is None:
+                _log.warning("relay_passes_over", error=down[0].reason)
+            self.detail = f"rows wait: {describe(down[0])}"
+        elif over and self.detail is not None:
+            self.detail = None
+            _log.info("relay_passes_over_none")
 
 
 def kind_of(error: Exception) -> str:

@@ -2,29 +2,33 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.adapters import kafka
-from app.adapters.kafka_bounds import abandon, stop_producer
+from app.adapters.kafka_bounds import abandon, leaderless, partition_of, stop_producer
 from app.adapters.outbox import OutboxRow
 from app.core.events import TOPICS
+from app.core.failing_partitions import FailingPartitions, Partition
 from app.errors import DependencyDown, UserError, describe
 from app.tracing import TraceHeaders
 from workers import spans
 
 _START_TIMEOUT_SEC: Final = 5.0
+_METADATA_SEC: Final = 1.0
 # Appending to the producer does not yield while it has room: after so many rows it yields to the event loop.
 _ROWS_A_TURN: Final = 50
 # Of one partition a producer sends one request at a time, so a single row costs it a round trip.
 _SINGLE_PRODUCERS: Final = 8
 
 PublishResult = BaseException | None
-"""None: Kafka has acknowledged the row. `DependencyDown`: it has not. `POSTPONED`: the row's turn did not come. Any
-other error is the row's own.
+"""None: Kafka has acknowledged the row. `PartitionDown`: its partition takes nothing, and Kafka answers. Another
+`DependencyDown`: Kafka has not acknowledged it. `POSTPONED`: the row's turn did not come. Any other error is the row's
+own.
 """
 
 
@@ -33,6 +37,14 @@ class _Postponed(Exception):
 
 
 POSTPONED: Final = _Postponed()
+
+
+class PartitionDown(DependencyDown):
+    """`sent`: the producer still has the row, and may send it later."""
+
+    def __init__(self, partition: Partition, reason: str, *, sent: bool) -> None:
+        super().__init__("kafka", f"partition {partition[1]} of {partition[0]} {reason}")
+        self.sent = sent
 
 
 class Publisher:
@@ -49,6 +61,9 @@ class Publisher:
         self._timeout_sec = timeout_sec
         self._producer: AIOKafkaProducer | None = None
         self._singles: list[AIOKafkaProducer] = []
+        self._failing = FailingPartitions()
+        self.passes_over_some = False
+        """Whether some partitions took nothing, or were not sent any, in the last batch."""
         self._traces: Mapping[str | None, TraceHeaders] = {}
 
     async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
@@ -63,7 +78,8 @@ class Publisher:
         except DependencyDown:
             await self._close_producer()
             raise
-        if any(result is not None for result in results):
+        held_back = (isinstance(result, PartitionDown) and not result.sent for result in results)
+        if any(result is not None and not held for result, held in zip(results, held_back, strict=True)):
             # A refused batch leaves a gap in the sequence numbers of its partition: the next would be refused too. What
             # was not acknowledged may still be sent.
             await self._close_producer()
@@ -122,16 +138,23 @@ class Publisher:
     async def _together(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
         """What was sent keeps its result, even if other rows fail."""
         producer = await self._started()
-        sent: list[asyncio.Future[object] | BaseException] = []
+        sent: list[asyncio.Future[Any] | BaseException] = []
         problem = self._late()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout_sec):
                 try:
-                    refused = await self._refused_topics(producer, {row.topic for row in rows})
+                    topics = {row.topic for row in rows}
+                    unsent: dict[str, BaseException] = dict(await self._refused_topics(producer, topics))
+                    passed_over = await self._passed_over(producer, topics - unsent.keys())
                     for number, row in enumerate(rows):
                         if number % _ROWS_A_TURN == 0:
                             await asyncio.sleep(0)
-                        sent.append(refused[row.topic] if row.topic in refused else await self._send(producer, row))
+                        if row.topic in unsent:
+                            sent.append(unsent[row.topic])
+                        elif passed_over and (down := passed_over.get(self._partition(producer, row))):
+                            sent.append(down)
+                        else:
+                            sent.append(await self._send(producer, row))
                 except (KafkaError, OSError) as error:
                     problem = DependencyDown("kafka", describe(error))
                 finally:
@@ -141,9 +164,61 @@ class Publisher:
                     await asyncio.wait(futures)
         if not sent:
             raise problem
-        return [self._result_of(result) for result in sent] + [problem] * (len(rows) - len(sent))
+        results = [self._result_of(result) for result in sent] + [problem] * (len(rows) - len(sent))
+        return await self._judged(producer, rows, sent, results)
 
-    def _result_of(self, sent: "asyncio.Future[object] | BaseException") -> PublishResult:
+    async def _passed_over(self, producer: AIOKafkaProducer, topics: Collection[str]) -> dict[Partition, PartitionDown]:
+        """Partitions to send nothing to. Where some have no leader, the producer asks anew whether that is still so."""
+        without = self._leaderless(producer, topics)
+        if without:
+            await self._answers(producer)
+            without = self._leaderless(producer, topics)
+        now = time.monotonic()
+        found = {one: PartitionDown(one, "takes nothing", sent=False) for one in self._failing.passed_over(now)}
+        return found | {one: PartitionDown(one, "has no leader", sent=False) for one in without}
+
+    async def _answers(self, producer: AIOKafkaProducer) -> bool:
+        """Whether some broker says how the partitions are, which the producer knows then."""
+        update = producer.client.force_metadata_update()
+        await asyncio.wait([update], timeout=_METADATA_SEC)
+        known: bool = update.done() and update.result()
+        return known
+
+    def _leaderless(self, producer: AIOKafkaProducer, topics: Collection[str]) -> set[Partition]:
+        prefix = self._topic_options.prefix
+        return {(topic, number) for topic in topics for number in leaderless(producer, prefix + topic)}
+
+    def _partition(self, producer: AIOKafkaProducer, row: OutboxRow) -> Partition:
+        return row.topic, partition_of(producer, self._topic_options.prefix + row.topic, row.message_key.encode())
+
+    async def _judged(
+        self,
+        producer: AIOKafkaProducer,
+        rows: Sequence[OutboxRow],
+        sent: Sequence["asyncio.Future[Any] | BaseException"],
+        results: list[PublishResult],
+    ) -> list[PublishResult]:
+        """The results, with `PartitionDown` for rows of partitions that took nothing while Kafka answered."""
+        failed = {
+            number: self._partition(producer, rows[number])
+            for number, (future, result) in enumerate(zip(sent, results, strict=False))
+            if isinstance(future, asyncio.Future) and isinstance(result, DependencyDown)
+        }
+        if failed or self._failing:
+            took = {
+                (row.topic, future.result().partition)
+                for row, future, result in zip(rows, sent, results, strict=False)
+                if result is None and isinstance(future, asyncio.Future)
+            }
+            answers = bool(took) or (bool(failed) and await self._answers(producer))
+            alone = self._failing.judge(took, set(failed.values()), time.monotonic()) if answers else ()
+            for number, partition in failed.items():
+                if partition in alone:
+                    results[number] = PartitionDown(partition, f"takes nothing: {results[number]}", sent=True)
+        self.passes_over_some = bool(self._failing) or any(isinstance(result, PartitionDown) for result in results)
+        return results
+
+    def _result_of(self, sent: "asyncio.Future[Any] | BaseException") -> PublishResult:
         if not isinstance(sent, asyncio.Future):
             return sent
         if not sent.done() or sent.cancelled():
@@ -172,10 +247,10 @@ class Publisher:
                 refused[topic] = error
         return refused
 
-    async def _send(self, producer: AIOKafkaProducer, row: OutboxRow) -> "asyncio.Future[object] | BaseException":
+    async def _send(self, producer: AIOKafkaProducer, row: OutboxRow) -> "asyncio.Future[Any] | BaseException":
         trace = self._traces.get(row.traceparent, row)
         try:
-            acknowledged: asyncio.Future[object] = await producer.send(
+            acknowledged: asyncio.Future[Any] = await producer.send(
                 self._topic_options.prefix + row.topic,
                 value=row.payload.encode() if row.raw is None else row.raw,
                 key=row.message_key.encode(),

@@ -20,12 +20,13 @@ from app.adapters import kafka, outbox
 from app.adapters.outbox import OutboxRow, Reschedule
 from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
+from app.core.failing_partitions import postponed_sec
 from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, TooLarge, describe
 from app.process import process_name
 from app.supervisor import Progress, wait_for_stop
-from workers.outage import Outage, delay
-from workers.publisher import POSTPONED, Publisher, PublishResult
+from workers.outage import Outage, PassedOver, delay
+from workers.publisher import POSTPONED, PartitionDown, Publisher, PublishResult
 from workers.wake import OutboxWake
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class RelayOptions(Struct, frozen=True, kw_only=True):
 
 
 class BatchCounts(Struct, frozen=True):
-    """Rows of one turn: claimed, published, rescheduled, and turned dead."""
+    """Rows of one turn: claimed, published, rescheduled, turned dead, and postponed without an attempt."""
 
     claimed: int = 0
     published: int = 0
     rescheduled: int = 0
     dead: int = 0
+    postponed: int = 0
     more_in_sec: float = math.inf
     """When there may be more that is due: 0 for now."""
 
@@ -78,6 +80,7 @@ class _Settled(Struct):
     published: list[OutboxRow] = field(default_factory=list)
     refused: list[tuple[OutboxRow, BaseException]] = field(default_factory=list)
     rescheduled: list[Reschedule] = field(default_factory=list)
+    postponed: dict[int, float] = field(default_factory=dict)
     down: DependencyDown | None = None
 
 
@@ -91,6 +94,7 @@ class Relay:
         self._cursor = ClaimCursor(options.longest_insert_sec)
         self._size = BatchSize(options.batch_size, budget_sec=options.statement_timeout_sec)
         self._outages: list[Outage] = []
+        self._passed_over = PassedOver()
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         wake = OutboxWake(self._database)
@@ -121,9 +125,11 @@ class Relay:
                     smaller = isinstance(error, TooLarge) and self._size.limit > 1
                     await wait_for_stop(stop, 0.0 if smaller else delay(outage.failures))
                     continue
-                resumed = self._resumes(kafka_answered=counts.claimed > 0)
+                resumed = self._resumes(kafka_answered=counts.claimed > counts.postponed)
                 if counts.published or resumed:
                     progress.worked()
+                elif counts.postponed == counts.claimed > 0:
+                    progress.failed(self._passed_over.detail or "")
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
@@ -149,7 +155,7 @@ class Relay:
 
     def _detail(self) -> str | None:
         """What a lane waits for, also while the other lane finds no rows."""
-        return next((outage.detail for outage in self._outages if outage.detail), None)
+        return next((outage.detail for outage in self._outages if outage.detail), self._passed_over.detail)
 
     def publisher(self) -> Publisher:
         """The publisher of a lane; the caller closes it."""
@@ -189,6 +195,8 @@ class Relay:
             results = list(zip(rows, await publisher.publish(rows), strict=True))
             too_large = [row for row, result in results if kafka.may_be_the_batch(result)]
             await self._settle(connection, settled, [pair for pair in results if not kafka.may_be_the_batch(pair[1])])
+            down = [error for _, error in results if isinstance(error, PartitionDown)]
+            self._passed_over.note(down, over=not publisher.passes_over_some)
             if too_large:
                 # The statement before renewed the lease.
                 alone = await publisher.publish_singly(too_large)
@@ -201,6 +209,7 @@ class Relay:
             published=len(settled.published),
             rescheduled=sum(row.delay_sec is not None for row in settled.rescheduled),
             dead=sum(row.delay_sec is None for row in settled.rescheduled),
+            postponed=len(settled.postponed),
             more_in_sec=more_in_sec,
         )
         self._count(counts, settled.published, publish_ms)
@@ -222,20 +231,27 @@ class Relay:
     async def _settle(
         self, connection: "Connection", settled: "_Settled", results: Sequence[tuple[OutboxRow, PublishResult]]
     ) -> None:
-        """Deletes the rows that Kafka acknowledged, and reschedules those that it refused."""
+        """Deletes the rows that Kafka acknowledged, reschedules those that it refused, and postpones those whose
+        partition takes nothing: first in the next batch, they would take the turns of the others.
+        """
         published = [row for row, error in results if error is None]
         refused = [(row, error) for row, error in results if error is not None and kafka.is_row_error(error)]
         rescheduled = [self._reschedule(row, error) for row, error in refused]
+        waiting = [row for row, error in results if isinstance(error, PartitionDown)]
+        postponed = {row.id: postponed_sec(row.age_ms / 1000) for row in waiting}
         started = time.monotonic()
         await outbox.delete_published(connection, [row.id for row in published])
         if rescheduled:
             await outbox.reschedule(connection, rescheduled, process=process_name())
+        if postponed:
+            await outbox.postpone(connection, postponed)
         settled.statements_sec += time.monotonic() - started
         settled.published += published
         settled.refused += refused
         settled.rescheduled += rescheduled
+        settled.postponed |= postponed
         for _, error in results:
-            if isinstance(error, DependencyDown):
+            if isinstance(error, DependencyDown) and not isinstance(error, PartitionDown):
                 settled.down = error
 
     @property

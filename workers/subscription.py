@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
 from app.adapters import kafka, topic_ids, topic_settings
-from app.adapters.kafka_bounds import bounded, bounded_again, set_quiet, stop_consumer
+from app.adapters.kafka_bounds import bounded, bounded_again, by_leader, set_quiet, stop_consumer
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -24,6 +24,7 @@ _log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
+_LAG_TIMEOUT_SEC: Final = 2.0
 _CLOSE_TIMEOUT_SEC: Final = 2.0
 _ASSIGNMENT_SEC: Final = 1.0
 _OBSERVE_EVERY_SEC: Final = 1.0
@@ -51,7 +52,8 @@ class Subscription:
         self._settings_at = self._arrived_at = time.monotonic()
         self.waiting = 0
         """Messages of this member's partitions that are not counted yet, as last observed."""
-        self.wrong_settings: Sequence[str] = ()
+        self._unknown = 0
+        self._wrong_settings: Sequence[str] = ()
         """What somebody has changed on the topics since, with which Kafka may drop messages that nobody has read."""
 
     @classmethod
@@ -75,6 +77,12 @@ class Subscription:
         with contextlib.suppress(DependencyDown):
             await bounded(self._metadata.close(), _CLOSE_TIMEOUT_SEC)
         lag.drop(self._client.assignment())
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What operators should know although messages are read."""
+        unknown = [f"of {self._unknown} no leader says what waits: start their brokers"] if self._unknown else []
+        return [*unknown, *self._wrong_settings]
 
     @property
     def partitions(self) -> int:
@@ -132,10 +140,8 @@ class Subscription:
         check_same_topics(self._topic_ids, await self._read_topic_ids(list(self._topic_ids)))
         if now - self._settings_at >= _SETTINGS_EVERY_SEC:
             self._settings_at = now
-            found = await kafka.read_topic_settings(self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC)
-            self.wrong_settings = [str(wrong) for wrong in topic_settings.report(found)]
-            for wrong in self.wrong_settings:
-                _log.warning("topic_setting_wrong", reason=wrong)
+            with contextlib.suppress(DependencyDown):  # a broker that goes away is no reason to leave the group
+                await self._check_settings()
         self.waiting = await self._observe_lag()
         if self._client.paused():
             self._stall.moved(now)
@@ -196,7 +202,9 @@ class Subscription:
         plan = plan_start(await bounded(call, _CALL_TIMEOUT_SEC), self._topic_ids)
         beginnings: dict[TopicPartition, int] = {}
         if plan.restarted:
-            beginnings = await bounded(self._client.beginning_offsets(plan.restarted), _CALL_TIMEOUT_SEC)
+            led = [one for part in by_leader(self._client, plan.restarted).values() for one in part]
+            beginnings = dict.fromkeys(plan.restarted, 0)  # the first there is, where nobody says which that is
+            beginnings |= await bounded(self._client.beginning_offsets(led), _CALL_TIMEOUT_SEC)
         if generation != self._offsets.generation:
             return  # reassigned meanwhile: the next poll starts over
         for partition, offset in beginnings.items():
@@ -212,22 +220,34 @@ class Subscription:
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
         return await bounded_again(lambda: topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
 
+    async def _check_settings(self) -> None:
+        found = await kafka.read_topic_settings(self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC)
+        self._wrong_settings = [str(wrong) for wrong in topic_settings.report(found)]
+        for wrong in self._wrong_settings:
+            _log.warning("topic_setting_wrong", reason=wrong)
+
     async def _observe_lag(self) -> int:
-        """Sets the gauges; returns the messages of all partitions that are not counted yet."""
-        partitions = list(self._client.assignment().difference(self._offsets.unchecked))
-        if not partitions:
-            return 0
+        """Sets the gauges; returns the messages that are not counted yet. What a leader does not tell, or a partition
+        without one, is left out: another membership, which costs all members a rebalance, would not help.
+        """
+        ours = self._client.assignment().difference(self._offsets.unchecked)
         generation = self._offsets.generation
-        try:
-            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
-            positions = await bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
-        except DependencyDown:
-            if generation != self._offsets.generation:
-                return 0  # the question was about partitions that are no longer ours
-            raise
-        found = lag.lags(ends, positions, self._offsets.in_hand)
+        told = await asyncio.gather(*map(self._lags_at_leader, by_leader(self._client, ours).values()))
+        if generation != self._offsets.generation:
+            return 0  # the question was about partitions that are no longer ours
+        found = {partition: waiting for part in told for partition, waiting in part.items()}
+        self._unknown = len(ours) - len(found)
         lag.show(found)
         return sum(found.values())
+
+    async def _lags_at_leader(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """None when it does not answer in time."""
+        try:
+            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _LAG_TIMEOUT_SEC)
+            positions = await bounded(self._positions(partitions), _LAG_TIMEOUT_SEC)
+        except DependencyDown:
+            return {}
+        return lag.lags(ends, positions, self._offsets.in_hand)
 
     async def _positions(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {partition: await self._client.position(partition) for partition in partitions}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -87,6 +87,31 @@ def set_quiet(consumer: AIOKafkaConsumer, *, quiet: bool) -> None:
     asks less often. A message is answered at once in either case. aiokafka sets it at the start only.
     """
     consumer._fetcher._fetch_max_wait_ms = _QUIET_FETCH_WAIT_MS if quiet else FETCH_WAIT_MS
+
+
+def by_leader(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> dict[int, list[TopicPartition]]:
+    """Those that a broker leads, by its number, as the client knows. About the others it asks again and again, and a
+    call that names one of them does not end before.
+    """
+    known = consumer._client.cluster
+    found: dict[int, list[TopicPartition]] = {}
+    for partition in partitions:
+        leader = known.leader_for_partition(partition)
+        if leader not in (None, -1):
+            found.setdefault(leader, []).append(partition)
+    return found
+
+
+def partition_of(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
+    """Where it sends a message with this key. It has to know the topic."""
+    found: int = producer._partition(topic, None, None, None, key, None)
+    return found
+
+
+def leaderless(producer: AIOKafkaProducer, topic: str) -> set[int]:
+    """Its partitions without a leader, as the producer knows: it sends them nothing, and waits."""
+    known = producer.client.cluster
+    return (known.partitions_for_topic(topic) or set()) - (known.available_partitions_for_topic(topic) or set())
 
 
 async def _cut_off_consumer(consumer: AIOKafkaConsumer) -> None:

@@ -1,6 +1,6 @@
-"""The relay's statements on the outbox: claim, delete, reschedule; and the notification of new rows."""
+"""The relay's statements on the outbox: claim, delete, reschedule, postpone; and the notification of new rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -76,6 +76,11 @@ async def reschedule(connection: "Connection", rows: Sequence[Reschedule], *, pr
         [row.error for row in rows],
         process,
     )
+
+
+async def postpone(connection: "Connection", delays_sec: Mapping[int, float]) -> None:
+    """By id: the row is due again after so many seconds. It costs no attempt."""
+    await connection.execute(_SQL["postpone"], list(delays_sec), list(delays_sec.values()))
 
 
 async def notify(connection: "Connection") -> None:

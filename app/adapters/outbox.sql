@@ -33,6 +33,12 @@ SET attempts = o.attempts + 1,
 FROM unnest($1::bigint[], $2::float8[], $3::text[]) AS f (id, delay_sec, error)
 WHERE o.id = f.id;
 
+-- name: postpone
+UPDATE event_outbox AS o
+SET available_at = now() + make_interval(secs => p.delay_sec)
+FROM unnest($1::bigint[], $2::float8[]) AS p (id, delay_sec)
+WHERE o.id = p.id;
+
 -- name: notify
 SELECT pg_notify('event_outbox', '');
 

@@ -4,10 +4,13 @@ aiokafka speaks the metadata request up to version 5; ids came with version 10 (
 spelled out here.
 """
 
+import asyncio
+import random
 from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -20,6 +23,7 @@ from aiokafka.protocol.types import (
 )
 
 _UUID_BYTES: Final = 16
+_ANSWER_SEC: Final = 1.5
 
 
 class _Uuid:
@@ -117,8 +121,21 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
 
 
 async def read(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, str]:
-    """Topic → id, for those that exist; the id is empty where the broker has none. Never makes a topic."""
-    node = client.get_random_node()
+    """Topic → id, for those that exist; the id is empty where the broker has none. Never makes a topic. Any broker will
+    do: one that is away, and still among those that are known, costs no more than its turn. Raises `KafkaError`.
+    """
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    failed: Exception = KafkaError("no broker is known")
+    for node in random.sample(nodes, len(nodes)):
+        try:
+            async with asyncio.timeout(_ANSWER_SEC):
+                return await _ask(client, node, topics)
+        except (KafkaError, OSError) as error:
+            failed = error
+    raise failed
+
+
+async def _ask(client: AIOKafkaClient, node: int, topics: Sequence[str]) -> dict[str, str]:
     try:
         response = await client.send(node, _MetadataRequest(topics))
     except NotImplementedError:  # a broker before 2.8, one of another brand, or a mock
