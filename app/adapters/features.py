@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 _SQL = sql.load(__file__)
 
 _MAX_KNOWN_KEYS: Final = 500_000
-# So many items are looked at in a statement, in some 3 MB.
-_PART: Final = 50_000
+# So many items are looked at in a statement.
+_PART: Final = 10_000
+# Of a category with more items, the popular ones are read in parts.
+_LARGE: Final = 50_000
 _LAST_KEY: Final = 2**31 - 1
 
 
@@ -213,43 +215,42 @@ async def read_sums(connection: "Connection", item_ids: Sequence[str]) -> tuple[
     return ids or [], _floats(sums or b"").reshape(-1, len(SUMS))
 
 
-async def read_popular(connection: "Connection", limit: int, category: str | None = None, *, model: Model) -> list[str]:
-    """The `limit` most popular items by each half-life, in no order: of all, or the servable ones of a category.
+async def read_popular(
+    connection: "Connection",
+    limit: int,
+    category: str | None = None,
+    *,
+    model: Model,
+    catalogue_only: bool = False,
+) -> list[str]:
+    """The `limit` most popular servable items by each half-life, in no order: of all, or of a category.
 
-    Without a category, the item of the latest event is among them. All items are looked at then, and with a large
-    category, so many a statement that none takes long.
+    Without a category, the item of the latest event is among them, servable or not. All items are looked at then, and
+    with a large category, so many a statement that none takes long. `catalogue_only`: what the catalogue does not have
+    is not servable.
     """
     half_lives_ms = model.popularity_half_lives_ms
-    if category is not None:
-        rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category, _PART)
-        if any(item_id is None for (item_id,) in rows):
-            return await _read_popular_of_large(connection, limit, category, half_lives_ms)
-        return [item_id for (item_id,) in rows]
-    best: list[list[tuple[float, str]]] = [[], [], [], []]  # by each half-life, and the latest
-    end: int | None = 0
-    while end is not None:
-        begin, end = end, await connection.fetchval(_SQL["end_of_part"], end, _PART)
-        until = _LAST_KEY if end is None else end
-        found = await connection.fetch(_SQL["read_popular"], limit, *half_lives_ms, begin, until)
-        for number, item_id, rank in found:
-            best[number].append((-rank, item_id))
-        best = [*(sorted(ranked)[:limit] for ranked in best[:3]), sorted(best[3])[:1]]
-    return list({item_id for ranked in best for _, item_id in ranked})
+    if category is None:
+        return await _read_popular_by_parts(connection, "read_popular", limit, half_lives_ms, catalogue_only)
+    rows = await connection.fetch(_SQL["read_popular_of_category"], limit, *half_lives_ms, category, _LARGE)
+    if any(item_id is None for (item_id,) in rows):
+        return await _read_popular_by_parts(connection, "read_popular_of_part", limit, half_lives_ms, category)
+    return [item_id for (item_id,) in rows]
 
 
-async def _read_popular_of_large(
-    connection: "Connection", limit: int, category: str, half_lives_ms: Sequence[float]
+async def _read_popular_by_parts(
+    connection: "Connection", statement: str, limit: int, half_lives_ms: Sequence[float], among: str | bool
 ) -> list[str]:
     """From the newest items to the oldest: few of those rank above what was found before."""
-    best: list[list[tuple[float, str]]] = [[], [], []]
+    best: list[list[tuple[float, str]]] = [[], [], [], []]  # by each half-life, and the latest
     end, begin = _LAST_KEY, 1
     while begin > 0:
         begin = await connection.fetchval(_SQL["begin_of_part"], end, _PART) or 0
-        least = [-ranked[-1][0] if len(ranked) == limit else -inf for ranked in best]
-        of_part = (limit, *half_lives_ms, category, begin, end, *least)
-        for number, item_id, rank in await connection.fetch(_SQL["read_popular_of_part"], *of_part):
+        least = [-ranked[-1][0] if len(ranked) == limit else -inf for ranked in best[:3]]
+        of_part = (limit, *half_lives_ms, among, begin, end, *least)
+        for number, item_id, rank in await connection.fetch(_SQL[statement], *of_part):
             best[number].append((-rank, item_id))
-        best = [sorted(ranked)[:limit] for ranked in best]
+        best = [*(sorted(ranked)[:limit] for ranked in best[:3]), sorted(best[3])[:1]]
         end = begin - 1
     return list({item_id for ranked in best for _, item_id in ranked})
 

@@ -149,39 +149,43 @@ SELECT
 FROM item_stats
 WHERE item_id = ANY ($1::text[]);
 
--- name: end_of_part
--- The key of the last one of $2 items after $1; NULL if there are not so many.
-SELECT item_key FROM item_stats WHERE item_key > $1 ORDER BY item_key OFFSET $2 - 1 LIMIT 1;
-
 -- name: read_popular
--- Of the items with keys above $5, up to $6: those that are most popular by each half-life ($2 to $4), with its number.
--- By the logarithm of a popularity at one time: which of two items has the higher one does not depend on that time. The
--- last is the item of the latest event: the log's clock.
-WITH part AS MATERIALIZED (
-    SELECT item_id, popular_ms, popular_hours, popular_day, popular_week
+-- Of the items with keys from $6 to $7 that may be served: those that are most popular by each half-life ($2 to $4) and
+-- rank above $8, $9 or $10, with the half-life's number. By the logarithm of a popularity at one time: which of two items
+-- has the higher one does not depend on that time. The catalogue is asked item by item, for those that are popular enough;
+-- with $5, what it does not have may not be served. The last is the item of the latest event, served or not: the log's
+-- clock.
+WITH ranked AS MATERIALIZED (
+    SELECT
+        item_id, popular_ms,
+        CASE WHEN popular_hours > 0 THEN ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) END AS hours,
+        CASE WHEN popular_day > 0 THEN ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) END AS day,
+        CASE WHEN popular_week > 0 THEN ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) END AS week
     FROM item_stats
-    WHERE item_key > $5 AND item_key <= $6
+    WHERE item_key >= $6 AND item_key <= $7
+),
+part AS MATERIALIZED (
+    SELECT r.item_id, r.hours, r.day, r.week
+    FROM ranked AS r
+    LEFT JOIN LATERAL (
+        SELECT
+            NOT i.hidden AND coalesce(i.expires_at > now(), TRUE) AND coalesce(i.published_at <= now(), TRUE) AS servable
+        FROM items AS i
+        WHERE i.item_id = r.item_id
+        OFFSET 0
+    ) AS c ON TRUE
+    WHERE
+        (r.hours > $8::float8 OR r.day > $9::float8 OR r.week > $10::float8)
+        AND coalesce(c.servable, NOT $5::boolean)
 )
 
-(
-    SELECT 0, item_id, ln(popular_hours) + popular_ms * (ln(2::float8) / $2::float8) AS rank
-    FROM part WHERE popular_hours > 0
-    ORDER BY rank DESC, item_id LIMIT $1
-)
+(SELECT 0, item_id, hours FROM part WHERE hours > $8 ORDER BY hours DESC, item_id LIMIT $1)
 UNION ALL
-(
-    SELECT 1, item_id, ln(popular_day) + popular_ms * (ln(2::float8) / $3::float8) AS rank
-    FROM part WHERE popular_day > 0
-    ORDER BY rank DESC, item_id LIMIT $1
-)
+(SELECT 1, item_id, day FROM part WHERE day > $9 ORDER BY day DESC, item_id LIMIT $1)
 UNION ALL
-(
-    SELECT 2, item_id, ln(popular_week) + popular_ms * (ln(2::float8) / $4::float8) AS rank
-    FROM part WHERE popular_week > 0
-    ORDER BY rank DESC, item_id LIMIT $1
-)
+(SELECT 2, item_id, week FROM part WHERE week > $10 ORDER BY week DESC, item_id LIMIT $1)
 UNION ALL
-(SELECT 3, item_id, popular_ms::float8 FROM part ORDER BY popular_ms DESC LIMIT 1);
+(SELECT 3, item_id, popular_ms::float8 FROM ranked ORDER BY popular_ms DESC LIMIT 1);
 
 -- name: read_popular_of_category
 -- Of a category with fewer than $6 items that may be served; of a larger one a NULL alone.

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-
 from app.adapters import catalogue, features, rules
 from app.adapters.changes import MODEL_CHANGED, RULES_CHANGED
 from app.adapters.read_replica import ReadSource
@@ -29,6 +27,7 @@ from app.serving.item_sweeps import ItemSweeps
 from app.serving.loaded_items import LoadedItems
 from app.serving.model_weights import ModelWeights
 from app.serving.neighbour_lists import LISTS_A_LOAD, NeighbourLists
+from app.serving.popular_items import most_popular
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -78,7 +77,7 @@ class CandidateCaches:
         self._reload_throttle = reload_throttle
         self._catalogue_only = catalogue_only
         self._popularity_ttl_sec = popularity_ttl_sec
-        self._items = LoadedItems()
+        self._items = LoadedItems(catalogue_only=catalogue_only)
         self.table = self._items.table
         self.sweeps = ItemSweeps(self._sweep, self.table.index, most=max_keys, every_sec=sweep_every_sec)
         self._neighbour_lists = NeighbourLists(database, self._items, refresh_sec=popularity_ttl_sec)
@@ -231,17 +230,17 @@ class CandidateCaches:
     async def _load_popular(self, connection: "Connection", category: str | None) -> Popular:
         table = await self._items.refresh(connection, older_than_sec=self._popularity_ttl_sec / 2)
         if category is None:
-            best = table.best(2 * MODEL.popular)
-            item_ids = [table.index.ids[number] for number in best]
-            cards = await self.cards.get_many(item_ids, allow_partial=False)
-            kept = [cards[item_id].servable(clock.now_ms(), None) for item_id in item_ids]
-            best = table.best(MODEL.popular, best[np.array(kept, np.bool_)])
+            best = await most_popular(connection, self._items, self._are_servable)
         else:
             found = await features.read_popular(connection, MODEL.popular, category, model=self._items.model)
             await self._items.have(connection, found)
             best = table.index.number(found)
         self.sweeps.begin_if_due()
         return Popular(best.tobytes(), table.popularity(best).tobytes(), table.log_ms)
+
+    async def _are_servable(self, item_ids: Sequence[str]) -> list[bool]:
+        cards, now_ms = await self.cards.get_many(item_ids, allow_partial=False), clock.now_ms()
+        return [cards[item_id].servable(now_ms, None) for item_id in item_ids]
 
     async def _sweep(self) -> None:
         """Forgets items that no list holds. Raises `DependencyDown`."""

@@ -29,7 +29,7 @@ _LISTS_A_TURN: Final = 500
 _ITEMS_A_TURN: Final = 2_000
 # So many items may wait for the next refresh, besides those that have a number.
 _MOST_CHANGED: Final = 100_000
-# Some of the most popular items may not be servable.
+# Some of the most popular items may cease to be servable.
 _MOST_POPULAR: Final = 4 * MODEL.popular
 
 
@@ -39,8 +39,12 @@ class LoadedItems:
     `model` has the parameters of the sums as of the last refresh.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, catalogue_only: bool = False) -> None:
+        """`catalogue_only`: what the catalogue does not have is not popular."""
         self.table = ItemTable(ItemIndex(), MODEL)
+        self._catalogue_only = catalogue_only
+        self._has_just_read = False
+        self._has_all: Sequence[bool] = ()  # by half-life, once all was read
         self._generation = ServingGeneration()
         self._changed: set[str] = set()
         self._lock = asyncio.Lock()
@@ -107,9 +111,29 @@ class LoadedItems:
     async def _read_all(self, connection: "Connection", changed: set[str], model: Model) -> None:
         """And what is popular, with the item of the latest event: the log of a restored database ends earlier."""
         self.table.latest_ms = 0
-        changed.update(await features.read_popular(connection, _MOST_POPULAR, model=model))
+        changed.update(await self._read_popular(connection, model))
         await self._read(connection, changed)
         self.table.log_ms = self.table.latest_ms
+        self._has_just_read = True
+
+    async def _read_popular(self, connection: "Connection", model: Model) -> list[str]:
+        return await features.read_popular(connection, _MOST_POPULAR, model=model, catalogue_only=self._catalogue_only)
+
+    async def has_read_more(self, connection: "Connection", too_few: Sequence[bool]) -> bool:
+        """Reads what is popular again, if it may help. `too_few`: by half-life, whether few of the popular items that
+        are here are servable.
+
+        Whatever gets events, or is changed in the catalogue, is here. So where there were few when all was read, all
+        are here; where they have become few since, there may be others.
+        """
+        if self._has_just_read:
+            self._has_just_read, self._has_all = False, too_few
+            return False
+        if not any(few and not has_all for few, has_all in zip(too_few, self._has_all, strict=True)):
+            return False
+        await self.have(connection, await self._read_popular(connection, self.model))
+        self._has_just_read = True
+        return True
 
     async def add(self, connection: "Connection", item_ids: Collection[str]) -> None:
         """Reads the sums of those of these items that have none yet."""

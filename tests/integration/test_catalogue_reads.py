@@ -89,8 +89,19 @@ async def test_popular_items_are_read_by_category_and_overall(pool: asyncpg.Pool
     assert await popular(pool, 10, "film") == {"shown", "other"}
     assert await popular(pool, 1, "film") == {"shown"}
     assert await popular(pool, 10, "music") == set()
-    # The last is also the item of the latest event.
-    assert await popular(pool, 2) == {"unknown", "coming", "disliked"}
+    # The last is the item of the latest event.
+    assert await popular(pool, 2) == {"unknown", "book", "disliked"}
+    assert await popular(pool, 10) == {"unknown", "book", "shown", "other", "disliked"}
+    async with pool.acquire() as connection:
+        found = await features.read_popular(connection, 2, model=MODEL, catalogue_only=True)
+    assert set(found) == {"book", "shown", "disliked"}
+
+
+async def test_item_of_the_latest_event_is_read_also_when_it_is_hidden(pool: asyncpg.Pool) -> None:
+    await have(pool, SHOWN, *NOT_SERVED)
+    await have_sums(pool, shown=1.0, hidden=2.0)
+    await pool.execute("UPDATE item_stats SET popular_ms = popular_ms + 1 WHERE item_id = 'hidden'")
+    assert await popular(pool, 1) == {"shown", "hidden"}
 
 
 async def test_popular_items_are_the_best_by_each_half_life(pool: asyncpg.Pool) -> None:
@@ -131,6 +142,7 @@ async def test_popular_items_of_a_large_category_are_those_of_all_its_parts(
     await have(pool, *(item(f"{name}-{rank}") for name in ("week", "hour") for rank in ranks))
     for size in (100, 20, 19, 7, 2, 1):
         monkeypatch.setattr(features, "_PART", size)
+        monkeypatch.setattr(features, "_LARGE", size)
         assert await popular(pool, 2, "film") == {"week-9", "week-10", "hour-9", "hour-10"}
         assert await popular(pool, 50, "film") == {f"{name}-{rank}" for name in ("week", "hour") for rank in ranks}
         assert await popular(pool, 2, "music") == set()
