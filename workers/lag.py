@@ -13,7 +13,7 @@ _STUCK_AFTER_SEC: Final = 20.0
 
 
 class Stuck(Exception):
-    """Messages wait and none arrives: the client has to be replaced."""
+    """Something waits and nothing moves: the client has to be replaced."""
 
 
 def lags(
@@ -30,21 +30,24 @@ def lags(
 
 
 class StallDetector:
-    """Raises `Stuck` when messages wait for 20 s and none arrives. `now`: monotonic seconds."""
+    """Raises `Stuck` when something waits for 20 s and nothing moves: such as messages of which none arrives. `now`:
+    monotonic seconds. `what`: for the error, with braces for the number of what waits.
+    """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, what: str = "{} messages wait, and none arrived") -> None:
         self._moved_at = now
+        self._what = what
 
     def moved(self, now: float) -> None:
         """Messages arrived, or none can: the partitions are paused."""
         self._moved_at = now
 
     def check(self, waiting: int, now: float) -> None:
-        """`waiting`: messages in all partitions that are not counted yet."""
+        """`waiting`: how much, such as messages in all partitions that are not counted yet."""
         if waiting == 0:
             self._moved_at = now
         elif now - self._moved_at > _STUCK_AFTER_SEC:
-            raise Stuck(f"{waiting} messages wait, and none arrived for {_STUCK_AFTER_SEC:g} s")
+            raise Stuck(f"{self._what.format(waiting)} for {_STUCK_AFTER_SEC:g} s")
 
 
 def show(found: Mapping[TopicPartition, int]) -> None:

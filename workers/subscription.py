@@ -24,7 +24,6 @@ _log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
-_LAG_TIMEOUT_SEC: Final = 2.0
 _CLOSE_TIMEOUT_SEC: Final = 2.0
 _ASSIGNMENT_SEC: Final = 1.0
 _OBSERVE_EVERY_SEC: Final = 1.0
@@ -48,6 +47,7 @@ class Subscription:
         self._topic_ids: dict[str, str] = {}
         self._offsets = Offsets()
         self._stall = lag.StallDetector(time.monotonic())
+        self._silence = lag.StallDetector(time.monotonic(), "{} leaders do not say what waits")
         self._observed_at = 0.0
         self._settings_at = self._arrived_at = time.monotonic()
         self.waiting = 0
@@ -227,14 +227,18 @@ class Subscription:
             _log.warning("topic_setting_wrong", reason=wrong)
 
     async def _observe_lag(self) -> int:
-        """Sets the gauges; returns the messages that are not counted yet. What a leader does not tell, or a partition
-        without one, is left out: another membership, which costs all members a rebalance, would not help.
+        """Sets the gauges; returns the messages that are not counted yet. A partition without a leader is left out, and
+        so is for a while what one of several leaders does not tell: another membership, which costs all members a
+        rebalance, would not help. Raises `DependencyDown` when none tells, and `Stuck` when one does not for long.
         """
         ours = self._client.assignment().difference(self._offsets.unchecked)
         generation = self._offsets.generation
         told = await asyncio.gather(*map(self._lags_at_leader, by_leader(self._client, ours).values()))
         if generation != self._offsets.generation:
             return 0  # the question was about partitions that are no longer ours
+        if told and not any(told):
+            raise DependencyDown("kafka", "no leader says what waits")
+        self._silence.check(told.count({}), time.monotonic())
         found = {partition: waiting for part in told for partition, waiting in part.items()}
         self._unknown = len(ours) - len(found)
         lag.show(found)
@@ -243,8 +247,8 @@ class Subscription:
     async def _lags_at_leader(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """None when it does not answer in time."""
         try:
-            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _LAG_TIMEOUT_SEC)
-            positions = await bounded(self._positions(partitions), _LAG_TIMEOUT_SEC)
+            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
+            positions = await bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
         except DependencyDown:
             return {}
         return lag.lags(ends, positions, self._offsets.in_hand)

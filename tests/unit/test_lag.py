@@ -38,3 +38,9 @@ def test_no_waiting_message_restarts_the_time() -> None:
     stall = StallDetector(0.0)
     stall.check(0, 30.0)
     stall.check(5, 45.0)
+
+
+def test_stuck_names_what_waits() -> None:
+    stall = StallDetector(0.0, "{} leaders do not say what waits")
+    with pytest.raises(Stuck, match="2 leaders do not say what waits for 20 s"):
+        stall.check(2, 20.1)
