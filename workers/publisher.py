@@ -181,7 +181,7 @@ class Publisher:
         """Whether some broker says how the partitions are, which the producer knows then."""
         update = producer.client.force_metadata_update()
         await asyncio.wait([update], timeout=_METADATA_SEC)
-        known: bool = update.done() and update.result()
+        known: bool = update.done() and not update.cancelled() and update.result()
         return known
 
     def _leaderless(self, producer: AIOKafkaProducer, topics: Collection[str]) -> set[Partition]:
@@ -199,21 +199,22 @@ class Publisher:
         results: list[PublishResult],
     ) -> list[PublishResult]:
         """The results, with `PartitionDown` for rows of partitions that took nothing while Kafka answered."""
-        failed = {
-            number: self._partition(producer, rows[number])
-            for number, (future, result) in enumerate(zip(sent, results, strict=False))
-            if isinstance(future, asyncio.Future) and isinstance(result, DependencyDown)
-        }
+        futures = [(number, one) for number, one in enumerate(sent) if isinstance(one, asyncio.Future)]
+        failed = [number for number, _ in futures if isinstance(results[number], DependencyDown)]
+        took = set()
         if failed or self._failing:
-            took = {
-                (row.topic, future.result().partition)
-                for row, future, result in zip(rows, sent, results, strict=False)
-                if result is None and isinstance(future, asyncio.Future)
-            }
-            answers = bool(took) or (bool(failed) and await self._answers(producer))
-            alone = self._failing.judge(took, set(failed.values()), time.monotonic()) if answers else ()
-            for number, partition in failed.items():
-                if partition in alone:
+            took = {(rows[number].topic, one.result().partition) for number, one in futures if results[number] is None}
+        if took or (failed and await self._answers(producer)):
+            partitions = {}
+            for turn, number in enumerate(failed):
+                if turn % _ROWS_A_TURN == 0:
+                    await asyncio.sleep(0)
+                partition = self._partition(producer, rows[number])
+                if partition[1] >= 0:  # its topic is there
+                    partitions[number] = partition
+            silent = self._failing.judge(took, set(partitions.values()), time.monotonic())
+            for number, partition in partitions.items():
+                if partition in silent:
                     results[number] = PartitionDown(partition, f"takes nothing: {results[number]}", sent=True)
         self.passes_over_some = bool(self._failing) or any(isinstance(result, PartitionDown) for result in results)
         return results

@@ -103,7 +103,9 @@ def by_leader(consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) 
 
 
 def partition_of(producer: AIOKafkaProducer, topic: str, key: bytes) -> int:
-    """Where it sends a message with this key. It has to know the topic."""
+    """Where it sends a message with this key; -1 when it knows no such topic."""
+    if not producer.client.cluster.partitions_for_topic(topic):
+        return -1
     found: int = producer._partition(topic, None, None, None, key, None)
     return found
 
