@@ -29,16 +29,16 @@ _ITEMS: Final = 100
 _PAIRS: Final = 5_000
 _STEP_SEC: Final = 0.4
 _TURN_SEC: Final = 0.5
-# Consumers wait for us that long at most, once for a hundred items: longer, the more often one of them counted for so
-# long, but no more than half as long as they wait for a lock. After the longest wait the next one comes a minute later,
-# and later each time.
+# How long a removal of a hundred items waits for a moment in which nobody counts; consumers wait behind it. The wait
+# doubles each time that it was too short, up to half of a consumer's own lock timeout. After the longest wait the next
+# try comes a minute later, and later each time.
 _WAIT_MS: Final = 100
 _LONGEST_WAIT_MS: Final = 800
-_LEAST_PAUSE_SEC: Final = 60.0
-_MOST_PAUSE_SEC: Final = 3600.0
+_FIRST_RETRY_SEC: Final = 60.0
+_LAST_RETRY_SEC: Final = 3600.0
 # So many walks in the time that something is kept.
 _WALKS: Final = 400
-_LONGEST_PAUSE_SEC: Final = 24 * 3600.0
+_LONGEST_BETWEEN_WALKS_SEC: Final = 24 * 3600.0
 _DAY_SEC: Final = 86_400.0
 
 
@@ -51,7 +51,7 @@ class GoneRemover:
         self._items_sec = keep.items_days * _DAY_SEC
         self._longest_wait_ms = max(1, min(_LONGEST_WAIT_MS, keep.lock_timeout_ms // 2))
         self._wait_ms = min(_WAIT_MS, self._longest_wait_ms)
-        self._pause_sec, self._removes_at = _LEAST_PAUSE_SEC, 0.0
+        self._retry_sec, self._removes_at = _FIRST_RETRY_SEC, 0.0
         self._waited_sec = 0.0
         steps = (self._histories, self._links, self._shown, self._items)
         self._sizes = {step: BatchSize(_BLOCKS, _STEP_SEC) for step in steps}
@@ -84,7 +84,7 @@ class GoneRemover:
     async def _forget(self, table: Walk, forget: "Callable[..., Awaitable[int]]", kept_sec: float, blocks: int) -> bool:
         """One step; False at the end of the walk, or when it is not ours."""
         async with self._database.connection() as connection, connection.transaction():
-            first = await walks.take(connection, table, every_sec=_pause(kept_sec))
+            first = await walks.take(connection, table, every_sec=_between_walks_sec(kept_sec))
             if first is None:
                 return False
             end = first + blocks
@@ -98,7 +98,11 @@ class GoneRemover:
         """One step; False at the end of the walk, or when it goes on later."""
         if time.monotonic() < self._removes_at:
             return False
-        every_sec, most_items, most_pairs = _pause(self._items_sec), _part(_ITEMS, blocks), _part(_PAIRS, blocks)
+        every_sec, most_items, most_pairs = (
+            _between_walks_sec(self._items_sec),
+            _part(_ITEMS, blocks),
+            _part(_PAIRS, blocks),
+        )
         pairs = 0
         async with self._database.connection() as connection:
             async with connection.transaction():
@@ -128,25 +132,25 @@ class GoneRemover:
         """0 when those who count leave no gap: the next try waits longer, or comes later. Also during a rebuild."""
         try:
             async with connection.transaction():
-                if not await self._count_alone(connection):
+                if not await self._stop_counting(connection):
                     return 0
                 removed = await gone.remove_items(connection, keys, older_sec=self._items_sec)
         except asyncpg.LockNotAvailableError:
             if self._wait_ms < self._longest_wait_ms:
                 self._wait_ms = min(self._longest_wait_ms, 2 * self._wait_ms)
                 return 0
-            if self._pause_sec == _LEAST_PAUSE_SEC:
+            if self._retry_sec == _FIRST_RETRY_SEC:
                 _log.warning("items_not_removed", items=len(keys), reason="others count", waited_ms=self._wait_ms)
-            self._removes_at = time.monotonic() + self._pause_sec
-            self._pause_sec = min(_MOST_PAUSE_SEC, 2 * self._pause_sec)
+            self._removes_at = time.monotonic() + self._retry_sec
+            self._retry_sec = min(_LAST_RETRY_SEC, 2 * self._retry_sec)
             return 0
-        self._wait_ms, self._pause_sec = min(_WAIT_MS, self._longest_wait_ms), _LEAST_PAUSE_SEC
+        self._wait_ms, self._retry_sec = min(_WAIT_MS, self._longest_wait_ms), _FIRST_RETRY_SEC
         return removed
 
-    async def _count_alone(self, connection: "Connection") -> bool:
+    async def _stop_counting(self, connection: "Connection") -> bool:
         started = time.monotonic()
         try:
-            return await gone.count_alone(connection, wait_ms=self._wait_ms)
+            return await gone.stop_counting(connection, wait_ms=self._wait_ms)
         finally:
             self._waited_sec = time.monotonic() - started
 
@@ -173,5 +177,5 @@ def _part(most: int, blocks: int) -> int:
     return max(1, most * blocks // _BLOCKS)
 
 
-def _pause(kept_sec: float) -> float:
-    return min(kept_sec / _WALKS, _LONGEST_PAUSE_SEC)
+def _between_walks_sec(kept_sec: float) -> float:
+    return min(kept_sec / _WALKS, _LONGEST_BETWEEN_WALKS_SEC)

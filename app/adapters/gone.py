@@ -39,20 +39,20 @@ async def delete_pairs(connection: "Connection", keys: Sequence[int], *, limit: 
     return _count(await connection.execute(_SQL["delete_pairs"], keys, limit))
 
 
-async def count_alone(connection: "Connection", *, wait_ms: int) -> bool:
+async def stop_counting(connection: "Connection", *, wait_ms: int) -> bool:
     """Nobody counts from here to the end of the transaction, so that no process adds a pair with a key that is removed;
     consumers read keys again afterwards. False during a rebuild. Raises `LockNotAvailableError` when somebody counts
     for so long.
     """
     if not await connection.fetchval(_SQL["may_remove"]):
         return False
-    await rebuild_locks.count_alone(connection, wait_ms=wait_ms)
+    await rebuild_locks.stop_counting(connection, wait_ms=wait_ms)
     return True
 
 
 async def remove_items(connection: "Connection", keys: Sequence[int], *, older_sec: float) -> int:
     """Removes those of these items that still are gone and have no pairs; returns how many. In a transaction, after
-    `count_alone`.
+    `stop_counting`.
     """
     removed = _count(await connection.execute(_SQL["remove_items"], keys, older_sec))
     if removed:

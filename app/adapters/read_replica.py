@@ -193,7 +193,7 @@ class ReadReplica:
 
     def _count_interruption(self) -> bool:
         """Whether reads stay away from the replica for that."""
-        if too_many := self._interruptions.are_too_many(time.monotonic()):
+        if too_many := self._interruptions.add(time.monotonic()):
             self._use(False, _INTERRUPTS)
         return too_many
 

@@ -27,13 +27,13 @@ async def try_alone(connection: "Connection") -> bool:
     return alone
 
 
-async def count_alone(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -> None:
-    """Waits until nobody counts; nobody does until the transaction ends.
+async def stop_counting(connection: "Connection", *, wait_ms: int = _BRIEFLY_MS) -> None:
+    """Waits until nobody counts, and keeps everybody from counting until the transaction ends.
 
-    Raises `LockNotAvailableError` when somebody counts for so long: the others wait behind us.
+    Raises `LockNotAvailableError` when somebody counts for so long: others who want to count wait behind us.
     """
     await connection.execute("SELECT set_config('lock_timeout', $1, true)", f"{wait_ms}ms")
-    await connection.execute(_SQL["count_alone"])
+    await connection.execute(_SQL["stop_counting"])
 
 
 async def hold_erasures(connection: "Connection") -> None:

@@ -2,7 +2,7 @@
 -- One rebuild at a time; the lock goes with the session.
 SELECT pg_try_advisory_lock(7236353);
 
--- name: count_alone
+-- name: stop_counting
 -- Waits until every transaction that counts has ended; none begins before this one ends.
 SELECT pg_advisory_xact_lock(7236352);
 

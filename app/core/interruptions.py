@@ -17,9 +17,9 @@ class Interruptions:
         self._at: deque[float] = deque(maxlen=MOST)
         self._away_until = float("-inf")
 
-    def are_too_many(self, now: float) -> bool:
-        """Counts one. Whether it is one of `MOST` within `WITHIN_SEC`: then none of them counts any more, and reads
-        stay away for `AWAY_SEC`.
+    def add(self, now: float) -> bool:
+        """Counts an interruption. True when it is one of `MOST` within `WITHIN_SEC`: then all of them are forgotten,
+        and reads stay away for `AWAY_SEC`.
         """
         if not self._at or now - self._at[-1] >= _ONE_CHANGE_SEC:
             self._at.append(now)

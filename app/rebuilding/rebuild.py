@@ -272,7 +272,7 @@ async def counted_until(connection: "Connection") -> datetime:
     for _ in range(_TRIES):
         try:
             async with connection.transaction():
-                await rebuild_locks.count_alone(connection)
+                await rebuild_locks.stop_counting(connection)
                 return await postgres.now(connection)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(POLL_SEC)

@@ -84,7 +84,7 @@ async def _swap(rebuild: Rebuild, built: "Connection", *, fewer_are_fine: bool) 
     """Returns how many events it folded."""
     await rebuild_locks.end_vacuums(built)
     folded = await rebuild.catch_up(built)  # what was counted while vacuums ended
-    await rebuild_locks.count_alone(built)
+    await rebuild_locks.stop_counting(built)
     await rebuild_locks.lock_new_tables(built)
     # All is committed that was counted until now.
     folded += await rebuild.fold_counted(built, await postgres.now(built))

@@ -170,20 +170,20 @@ async def test_pairs_of_a_gone_item_are_nobodys_to_wait_for(
     assert await pool.fetchval("SELECT count(*) FROM item_pairs") == 1
 
 
-@pytest.mark.parametrize(("slow", "then"), [("count_alone", 100), ("remove_items", 50)])
+@pytest.mark.parametrize(("slow", "then"), [("stop_counting", 100), ("remove_items", 50)])
 async def test_steps_get_smaller_for_slow_work_and_not_for_a_long_wait(
     pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch, slow: str, then: int
 ) -> None:
     """A step takes 100 of the items that are gone, and half as many after one whose work was slow."""
     asked: list[int] = []
-    wait, remove = gone.count_alone, gone.remove_items
+    wait, remove = gone.stop_counting, gone.remove_items
 
     async def slowly(name: str) -> None:
         if name == slow and not asked[1:]:
             await asyncio.sleep(workers.gone._STEP_SEC + 0.1)
 
     async def waited(connection: Any, **options: Any) -> bool:
-        await slowly("count_alone")
+        await slowly("stop_counting")
         return await wait(connection, **options)
 
     async def removed(connection: Any, keys: Sequence[int], **options: Any) -> int:
@@ -191,7 +191,7 @@ async def test_steps_get_smaller_for_slow_work_and_not_for_a_long_wait(
         await slowly("remove_items")
         return await remove(connection, keys, **options)
 
-    monkeypatch.setattr(gone, "count_alone", waited)
+    monkeypatch.setattr(gone, "stop_counting", waited)
     monkeypatch.setattr(gone, "remove_items", removed)
     monkeypatch.setattr(workers.gone, "_TURN_SEC", 20.0)
     await pool.execute(
@@ -210,11 +210,11 @@ async def test_removal_waits_less_than_others_do_and_less_often_where_that_is_to
 ) -> None:
     asked: list[int] = []
 
-    async def count_alone(_: object, *, wait_ms: int) -> bool:
+    async def stop_counting(_: object, *, wait_ms: int) -> bool:
         asked.append(wait_ms)
         raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
 
-    monkeypatch.setattr(gone, "count_alone", count_alone)
+    monkeypatch.setattr(gone, "stop_counting", stop_counting)
     await plant_gone_items(pool)
     async with database(database_url) as opened:
         remover = GoneRemover(opened, keeping(lock_timeout_ms=lock_timeout_ms))

@@ -136,7 +136,7 @@ async def test_nobody_waits_for_a_rebuild_that_waits_for_a_vacuum(database_url: 
         await another.execute("INSERT INTO item_stats (item_id) VALUES ('one')")
         await another.execute("SELECT FROM item_pairs FOR UPDATE")
         async with another.transaction():
-            await rebuild_locks.count_alone(another, wait_ms=1)
+            await rebuild_locks.stop_counting(another, wait_ms=1)
         await another.execute("SELECT erase_in_building('ann')")
         assert await waits()
         await transaction.rollback()
