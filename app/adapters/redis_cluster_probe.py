@@ -10,6 +10,7 @@ from redis.crc import key_slot
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError, ResponseError, TryAgainError
 
 from app.adapters.redis_cluster import RedisCluster, place_of
+from app.adapters.redis_entries import NO_EPOCH, NO_EVENT, PROBES_TTL_MS
 from app.adapters.redis_identity import Server, server_of
 from app.adapters.redis_scripts import COUNT_PROBE, SETTLE_OWN_WRITES, WRITE_HISTORY
 from app.core import cache_entry
@@ -18,10 +19,6 @@ from app.errors import describe
 
 _PROBE: Final = "reco:history.probe:"
 _PROBES: Final = "reco:history.probes:"
-_PROBES_TTL_MS: Final = 86_400_000
-_NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
-_NO_EVENT: Final = bytes(8)
-"""The key of a counted event that nobody has sent: with it a probe runs all that a history may need."""
 _SILENT_SEC: Final = 0.2
 """So long a probe waits for a master that did not answer when it was last asked. Two probes and the half second between
 them take less than the second for which one is trusted, so the other masters stay in use.
@@ -103,14 +100,14 @@ class Probe:
             self._tags[master] = tag
             key = f"{self._key_prefix}{_PROBE}{{{tag}}}"
             counter = f"{self._key_prefix}{_PROBES}{{{tag}}}"
-            empty = cache_entry.encode(_NO_EPOCH, 0, b"")
+            empty = cache_entry.encode(NO_EPOCH, 0, b"")
             try:
                 answers: list[Any] = await self._cluster.pipeline(
                     place_of(master),
                     [
                         ("EVAL", WRITE_HISTORY, 1, key, self._ttl_ms, empty),
-                        ("EVAL", SETTLE_OWN_WRITES, 1, key, self._ttl_ms, _NO_EPOCH, _NO_EVENT, b""),
-                        ("EVAL", COUNT_PROBE, 1, counter, _PROBES_TTL_MS),
+                        ("EVAL", SETTLE_OWN_WRITES, 1, key, self._ttl_ms, NO_EPOCH, NO_EVENT, b""),
+                        ("EVAL", COUNT_PROBE, 1, counter, PROBES_TTL_MS),
                         ("INFO", "server"),
                         ("INFO", "replication"),
                     ],

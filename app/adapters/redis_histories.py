@@ -19,25 +19,18 @@ from redis.exceptions import RedisError
 from app import metrics
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, Versioned
 from app.adapters.redis_client import close_idle, close_redis, connection_of, open_redis, packed
+from app.adapters.redis_entries import HISTORIES, NO_EPOCH, NO_ERASURE, NO_EVENT, OWN_WRITES, PROBES_TTL_MS
 from app.adapters.redis_identity import Server, run_id_of, server_of
 from app.adapters.redis_scripts import ADD_RECORDS, COUNT_PROBE, WRITE_NEWER
 from app.core import cache_entry, own_writes
 from app.core.breaker import Breaker
 from app.errors import DependencyDown, describe
 
-_HISTORIES: Final = "reco:history.v3:"
-# The number in the head of an entry is that of the user's last erasure; the own writes follow.
-_OWN_WRITES: Final = "reco:own.v1:"
 _PROBE: Final = "reco:history.probe"
 _PROBES: Final = "reco:history.probes"
-_PROBES_TTL_MS: Final = 86_400_000
 # Of the release before 0.2.0. It reads these after a rollback, so a history that changes is removed there.
 _FORMER: Final = "reco:history:"
 
-_NO_EPOCH: Final = bytes(cache_entry.EPOCH_BYTES)
-_NO_ERASURE: Final = bytes(8)
-_NO_EVENT: Final = bytes(8)
-"""The key of a counted event that nobody has sent: with it a probe runs all that a history may need."""
 _CONFIRM_SEC: Final = 1.0
 _TRUST_SEC: Final = 1.0
 
@@ -108,7 +101,7 @@ class RedisHistoryCache:
                 cache_entry.encode_history(epoch, written.version, written.history, written.joined),
                 _FORMER + user_id,
                 settled.counted.get(user_id, b""),
-                b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big"),
+                b"" if erased is None else erased.to_bytes(len(NO_ERASURE), "big"),
             )
         await self._ask(self._write_newer(keys=keys, args=args))
         return True
@@ -117,7 +110,7 @@ class RedisHistoryCache:
         trust = self._trust
         if trust is None:
             return records
-        args: list[bytes | int] = [self._ttl_ms, trust.epoch + _NO_ERASURE, own_writes.MAX_LOG_BYTES, *records.values()]
+        args: list[bytes | int] = [self._ttl_ms, trust.epoch + NO_ERASURE, own_writes.MAX_LOG_BYTES, *records.values()]
         await self._ask(self._add_records(keys=list(map(self._own_key, records)), args=args))
         return ()
 
@@ -151,10 +144,10 @@ class RedisHistoryCache:
         await close_redis(self._redis)
 
     def _key(self, user_id: str) -> str:
-        return f"{self._key_prefix}{_HISTORIES}{user_id}"
+        return f"{self._key_prefix}{HISTORIES}{user_id}"
 
     def _own_key(self, user_id: str) -> str:
-        return f"{self._key_prefix}{_OWN_WRITES}{user_id}"
+        return f"{self._key_prefix}{OWN_WRITES}{user_id}"
 
     async def _read(self, keys: list[str], run_id: str) -> list[bytes | None] | None:
         """None when the connection leads to another server than the one with this run id."""
@@ -168,10 +161,10 @@ class RedisHistoryCache:
     async def _identify_writable(self) -> tuple[Server, int]:
         """The server, and how many probes its data have seen."""
         key = self._key_prefix + _PROBE
-        empty = cache_entry.encode(_NO_EPOCH, 0, b"")
+        empty = cache_entry.encode(NO_EPOCH, 0, b"")
         commands: list[tuple[str | bytes | int, ...]] = [
-            ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, _NO_EVENT, b""),
-            ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, _PROBES_TTL_MS),
+            ("EVAL", WRITE_NEWER, 2, key, key, self._ttl_ms, empty, key, NO_EVENT, b""),
+            ("EVAL", COUNT_PROBE, 1, self._key_prefix + _PROBES, PROBES_TTL_MS),
             ("INFO", "server"),
             ("INFO", "replication"),
         ]

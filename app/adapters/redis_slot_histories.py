@@ -23,6 +23,7 @@ from app.adapters import redis_cluster_probe
 from app.adapters.cache_epoch import epoch_of_group, joined
 from app.adapters.history_cache import NOTHING_SETTLED, CachedHistories, OwnLog, Settled, SlotsNotWritten, Versioned
 from app.adapters.redis_cluster import Command, RedisCluster, place_of
+from app.adapters.redis_entries import HISTORIES, NO_ERASURE, OWN_WRITES
 from app.adapters.redis_identity import Server, run_id_of
 from app.adapters.redis_scripts import ADD_RECORDS, SETTLE_OWN_WRITES, WRITE_HISTORY, sha_of
 from app.core import cache_entry, own_writes, redis_slots
@@ -30,9 +31,6 @@ from app.core.redis_slots import Master, SlotMap
 from app.core.redis_url import ClusterAddress
 from app.errors import DependencyDown, describe
 
-_HISTORIES: Final = "reco:history.v3:"
-_OWN_WRITES: Final = "reco:own.v1:"
-_NO_ERASURE: Final = bytes(8)
 _CONFIRM_SEC: Final = 1.0
 _TRUST_SEC: Final = 1.0
 _Label = TypeVar("_Label")
@@ -123,12 +121,12 @@ class SlotHistoryCache:
                 continue
             value = cache_entry.encode_history(of_group, written.version, written.history, written.joined)
             commands = writes.setdefault(master, [])
-            key = self._key(_HISTORIES, tag, user_id)
+            key = self._key(HISTORIES, tag, user_id)
             commands.append((group, ("EVALSHA", sha_of(WRITE_HISTORY), 1, key, self._ttl_ms, value)))
             erased, counted = settled.erased.get(user_id), settled.counted.get(user_id, b"")
             if erased is not None or counted:
-                number = b"" if erased is None else erased.to_bytes(len(_NO_ERASURE), "big")
-                own = self._key(_OWN_WRITES, tag, user_id)
+                number = b"" if erased is None else erased.to_bytes(len(NO_ERASURE), "big")
+                own = self._key(OWN_WRITES, tag, user_id)
                 settle = ("EVALSHA", sha_of(SETTLE_OWN_WRITES), 1, own, self._ttl_ms, of_group, counted, number)
                 commands.append((group, settle))
         if trust is not None:
@@ -150,7 +148,7 @@ class SlotHistoryCache:
             if epoch is None or master is None:
                 left.add(user_id)
                 continue
-            key, empty = self._key(_OWN_WRITES, tag, user_id), epoch + _NO_ERASURE
+            key, empty = self._key(OWN_WRITES, tag, user_id), epoch + NO_ERASURE
             command = ("EVALSHA", sha_of(ADD_RECORDS), 1, key, self._ttl_ms, empty, own_writes.MAX_LOG_BYTES, added)
             writes.setdefault(master, []).append((user_id, command))
         return left | await self._write(trust, writes, (ADD_RECORDS,))
@@ -238,9 +236,7 @@ class SlotHistoryCache:
             for user_ids in users.values():
                 tags = [self._slot(user_id)[1] for user_id in user_ids]
                 keys = [
-                    self._key(kind, *at)
-                    for kind in (_HISTORIES, _OWN_WRITES)
-                    for at in zip(tags, user_ids, strict=True)
+                    self._key(kind, *at) for kind in (HISTORIES, OWN_WRITES) for at in zip(tags, user_ids, strict=True)
                 ]
                 commands.append(("MGET", *keys))
             answers = await self._ask(trust, master, commands)
