@@ -12,7 +12,6 @@ from app.adapters.timestamps import to_ms, with_zone
 from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.content import COLD_EVENTS, Content, terms_of
 from app.core.filter_index import Filterable
-from app.core.needs import Fallback
 from app.core.page_cursor import CataloguePosition
 
 if TYPE_CHECKING:
@@ -67,23 +66,18 @@ async def read_new(
     return [NewItem(*row) for row in rows]
 
 
-async def read_fallback(connection: "Connection", category: str | None, limit: int) -> Fallback:
+async def read_fallback(connection: "Connection", category: str | None, limit: int) -> list[str]:
     """Up to `limit` ids of servable items, newest first.
 
     Without a category, items that have features but no catalogue row follow.
     """
     if category is not None:
-        rows = await connection.fetch(_SQL["read_newest_of_category"], limit, category)
-    else:
-        rows = await connection.fetch(_SQL["read_newest"], limit)
-    found = [item_id for item_id, _ in rows]
-    after = None
-    if len(rows) == limit and rows[-1][1] is not None:
-        after = CataloguePosition(rows[-1][1], rows[-1][0])
-    elif category is None:
-        others = await connection.fetch(_SQL["read_uncatalogued"], limit - len(found))
-        found.extend(item_id for (item_id,) in others)
-    return Fallback(found, after)
+        return [item_id for (item_id,) in await connection.fetch(_SQL["read_newest_of_category"], limit, category)]
+    found = [item_id for (item_id,) in await connection.fetch(_SQL["read_newest"], limit)]
+    if len(found) < limit:
+        rows = await connection.fetch(_SQL["read_uncatalogued"], limit - len(found))
+        found.extend(item_id for (item_id,) in rows)
+    return found
 
 
 async def read_after(

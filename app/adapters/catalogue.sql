@@ -51,14 +51,7 @@ ORDER BY 2, 4 DESC, 1
 LIMIT $2;
 
 -- name: read_newest
--- With the position that `read_after` goes on from.
-SELECT
-    i.item_id,
-    CASE
-        WHEN coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
-            THEN (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint
-    END AS since_us
-FROM items AS i
+SELECT i.item_id FROM items AS i
 WHERE
     NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())
@@ -66,13 +59,7 @@ ORDER BY coalesce(i.published_at, i.created_at, i.updated_at) DESC, i.item_id
 LIMIT $1;
 
 -- name: read_newest_of_category
-SELECT
-    i.item_id,
-    CASE
-        WHEN coalesce(i.published_at, i.created_at, i.updated_at) > '0001-01-01 00:00+00'
-            THEN (extract(EPOCH FROM coalesce(i.published_at, i.created_at, i.updated_at)) * 1000000)::bigint
-    END AS since_us
-FROM items AS i
+SELECT i.item_id FROM items AS i
 WHERE
     i.categories @> ARRAY[$2::text] AND NOT i.hidden AND (i.expires_at IS NULL OR i.expires_at > now())
     AND (i.published_at IS NULL OR i.published_at <= now())

@@ -8,13 +8,16 @@ from msgspec import Struct
 from app.core.catalogue import Card
 from app.core.explained_places import Reason, explain_counted, name_rules
 from app.core.history import ENDS_OFFER, History
-from app.core.needs import LOOK, MOST_LOOKS, CardsOf, CatalogueAfter, CurrentRules, Need
+from app.core.needs import CardsOf, CatalogueAfter, CurrentRules, Need
 from app.core.own_items import own_exclusions
 from app.core.page_cursor import CataloguePosition, PageCursor
 from app.core.recommendation import Recommendation, RecommendationRequest, RecommendedItem
 from app.core.rules import Rules
 from app.core.slate import CATALOGUE, PageConstraints, Slate
 
+_LOOK: Final = 500
+# Rules and exclusions may leave out many: one page looks at no more than this.
+_MOST_LOOKS: Final = 20
 _NEXT: Final = Reason("It is the next of the catalogue, newest first: nothing is known that speaks for another item")
 
 
@@ -50,11 +53,11 @@ def catalogue_page(
     slate = Slate(constraints, cards)
     kept: set[str] = set()
     after, ended = cursor.after, request.repeats == "only" or request.among is not None
-    for _ in range(MOST_LOOKS):
+    for _ in range(_MOST_LOOKS):
         if ended or not slate.missing:
             break
-        rows: list[CataloguePosition] = yield CatalogueAfter(request.category, after, LOOK)
-        ended = len(rows) < LOOK
+        rows: list[CataloguePosition] = yield CatalogueAfter(request.category, after, _LOOK)
+        ended = len(rows) < _LOOK
         item_ids = [row.item_id for row in rows]
         cards.update((yield CardsOf(item_ids)))
         if request.filter is not None:

@@ -12,14 +12,13 @@ from app.core.catalogue import NO_ATTRIBUTES, Card
 from app.core.filter_columns import Columns
 from app.core.filters import Mask, Node
 from app.core.item_table import ItemTable
-from app.core.needs import FALLBACK_LIMIT, LOOK, MOST_LOOKS, MatchesOf
+from app.core.needs import FALLBACK_LIMIT, MatchesOf
 from app.core.newest_first import Paced, newest_first
 
 MAX_MATCHES: Final = 500
 """So many of the items that a filter keeps are candidates for a place, by each half-life."""
 
 _MAX_KEPT: Final = 50
-_MOST_NEWEST: Final = FALLBACK_LIMIT + MOST_LOOKS * LOOK
 # Most filters keep `MAX_MATCHES` of so many of the most popular items.
 _LOOK: Final = 8 * MAX_MATCHES
 
@@ -55,21 +54,14 @@ class Filterable(Struct, frozen=True, gc=False):
 
 class Matches(Struct, frozen=True):
     """What a filter keeps of the indexed items that may be served: `numbers` of the 500 most popular by each half-life
-    or, where fewer are popular, of the newest too; their `popularity`, a row for each, by half-life. `rejected`: by
-    item number, whether it is one of the other indexed items.
+    or, where fewer are popular, of the newest too; their `popularity`, a row for each, by half-life; the ids of the
+    `newest`. `rejected`: by item number, whether it is one of the other indexed items.
     """
 
     numbers: NDArray[np.int32]
     popularity: NDArray[np.float32]
+    newest: Sequence[str]
     rejected: Mask
-    ids: Sequence[str]
-    """Of all indexed items."""
-    rows: NDArray[np.int32]
-    """The places in `ids` of the newest that the filter keeps, the newest first."""
-
-    def newest(self, part: slice) -> list[str]:
-        """So many of them as an answer may look at."""
-        return [self.ids[row] for row in self.rows[part].tolist()]
 
     def without(self, numbers: NDArray[np.int32]) -> list[int]:
         """Those of these item numbers that are rejected."""
@@ -151,7 +143,8 @@ class FilterIndex:
         best = self.numbers[rows]
         if len(rows) < MAX_MATCHES:
             best = np.concatenate([best, self.numbers[newest[~np.isin(newest, rows)][: MAX_MATCHES - len(rows)]]])
-        return Matches(best, table.popularity(best), kept.rejected, self.ids, newest[:_MOST_NEWEST].astype(np.int32))
+        ids = [self.ids[row] for row in newest[:FALLBACK_LIMIT].tolist()]
+        return Matches(best, table.popularity(best), ids, kept.rejected)
 
 
 NO_FILTERABLE: Final = FilterIndex({}, 0, 0)

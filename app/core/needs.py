@@ -17,19 +17,6 @@ from app.core.weights import Weights
 
 FALLBACK_LIMIT: Final = 2_500
 """The most that `FallbackOf` is sent. A user's own items, 1,000 excluded ones and an answer of 200 leave some."""
-LOOK: Final = 500
-"""So many more of the catalogue are looked at together."""
-MOST_LOOKS: Final = 20
-"""Rules and exclusions may leave out many: one answer looks no further."""
-
-
-class Fallback(Struct, frozen=True):
-    """Items that fill a page when nothing else does, in order. `after`: where the catalogue goes on behind them; None:
-    it does not.
-    """
-
-    item_ids: Sequence[str] = ()
-    after: CataloguePosition | None = None
 
 
 class RankingInputs(Struct, frozen=True):
@@ -111,7 +98,7 @@ class CardsOf(Struct, frozen=True):
 
 
 class FallbackOf(Struct, frozen=True):
-    """Is sent the `Fallback` of the category (None: of all)."""
+    """Is sent the items of the category (None: of all) that fill a page when nothing else does, in order."""
 
     category: str | None
 

@@ -5,8 +5,6 @@ returns a `Recommendation`. The service sends from its caches (`app/serving/reco
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from functools import partial
-from operator import getitem
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -18,7 +16,7 @@ from app.core.catalogue import Card
 from app.core.explained_places import MOST_EXPLAINED, explain_places, name_rules, rounded
 from app.core.explanation import Explainer
 from app.core.exploration import Chance, ExplorationPool, choose
-from app.core.filling import RestOf, filled
+from app.core.filling import filled
 from app.core.filter_index import Matches
 from app.core.history import History
 from app.core.item_index import Numbers
@@ -140,11 +138,7 @@ def for_user(
     boosts = None
     if has_rules and rules.needs_cards(now_ms, category):
         boosts = Boosts(rules, ranked, factors, now_ms=now_ms, category=category)
-    rest: RestOf | None = None
-    if among is not None:
-        rest = partial(getitem, among)
-    elif matches is not None:
-        rest = matches.newest
+    rest = among if matches is None else matches.newest
     slate, cards = yield from filled(constraints, ranked, boosts, fallback=not own_only, among=rest)
     found = recommendation_of(slate, cards, ranked, ranking.sources, boosts, given.model_version)
     if request.explain:

@@ -12,7 +12,7 @@ from app.core.catalogue import NEVER_SERVED, UNKNOWN, Card
 from app.core.content_index import NO_CONTENT, ContentIndex
 from app.core.exploration import EMPTY_POOL, ExplorationPool
 from app.core.model import MODEL
-from app.core.needs import FALLBACK_LIMIT, CatalogueAfter, Fallback
+from app.core.needs import FALLBACK_LIMIT, CatalogueAfter
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
 from app.core.page_cursor import CataloguePosition
 from app.core.popularity import NO_POPULAR, Popular
@@ -136,11 +136,8 @@ class CandidateCaches:
         self.exploration_pool: FreshCache[ExplorationPool] = self._by_category(
             "exploration_pool", read_exploration_pool, absent=EMPTY_POOL, ttl_sec=_CATALOGUE_TTL_SEC
         )
-        self.fallback: FreshCache[Fallback] = self._by_category(
-            "fallback",
-            partial(catalogue.read_fallback, limit=FALLBACK_LIMIT),
-            absent=Fallback(),
-            ttl_sec=_CATALOGUE_TTL_SEC,
+        self.fallback: FreshCache[Sequence[str]] = self._by_category(
+            "fallback", partial(catalogue.read_fallback, limit=FALLBACK_LIMIT), absent=(), ttl_sec=_CATALOGUE_TTL_SEC
         )
 
     async def catalogue_after(self, need: CatalogueAfter) -> Sequence[CataloguePosition]:

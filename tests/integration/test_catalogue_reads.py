@@ -59,7 +59,7 @@ async def new(
 
 async def fallback(pool: asyncpg.Pool, category: str | None = None, limit: int = 10) -> list[str]:
     async with pool.acquire() as connection:
-        return list((await catalogue.read_fallback(connection, category, limit)).item_ids)
+        return await catalogue.read_fallback(connection, category, limit)
 
 
 async def test_a_card_has_what_was_stored(pool: asyncpg.Pool) -> None:
@@ -191,21 +191,6 @@ async def test_the_fallback_list_is_newest_first_then_uncatalogued_items(pool: a
     assert await fallback(pool) == ["book", "shown", "old", "older", "unknown too", "unknown"]
     assert await fallback(pool, limit=5) == ["book", "shown", "old", "older", "unknown too"]
     assert await fallback(pool, limit=3) == ["book", "shown", "old"]
-
-
-async def test_the_catalogue_goes_on_behind_a_fallback_list_that_is_full(pool: asyncpg.Pool) -> None:
-    await have(pool, *(item(f"i{number}") for number in range(5)))
-    await have(pool, item("endless"), item("ancient"))
-    await pool.execute("UPDATE items SET published_at = '-infinity' WHERE item_id = 'endless'")
-    await pool.execute("UPDATE items SET published_at = '0044-03-15 BC' WHERE item_id = 'ancient'")
-    async with pool.acquire() as connection:
-        for category in (None, "film"):
-            first = await catalogue.read_fallback(connection, category, 3)
-            assert (first.item_ids, first.after and first.after.item_id) == (["i0", "i1", "i2"], "i2")
-            rest = await catalogue.read_after(connection, category, first.after, 10)
-            assert [position.item_id for position in rest] == ["i3", "i4"]
-            for limit in (6, 7, 8):
-                assert (await catalogue.read_fallback(connection, category, limit)).after is None
 
 
 # Statement → its arguments, and the index that it goes by.

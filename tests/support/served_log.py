@@ -5,7 +5,7 @@ from typing import Any
 from app.core import serving
 from app.core.catalogue import UNKNOWN
 from app.core.exploration import EMPTY_POOL
-from app.core.needs import CardsOf, Fallback, FallbackOf, Need, RankingInputs, RankingInputsFor
+from app.core.needs import CardsOf, FallbackOf, Need, RankingInputs, RankingInputsFor
 from app.core.played_log import PlayedLog
 from app.core.recommendation import RecommendationRequest
 from app.core.rules import NO_RULES
@@ -22,7 +22,7 @@ def as_served(log: PlayedLog, user_id: str, weights: Weights, now_ms: int, k: in
             case CardsOf():
                 return dict.fromkeys(need.item_ids, UNKNOWN)
             case FallbackOf():
-                return Fallback(log.fallback())
+                return log.fallback()
         raise TypeError(need)
 
     request = RecommendationRequest(k=k, now_ms=now_ms)

@@ -17,13 +17,10 @@ from app.core.item_index import ItemIndex
 from app.core.item_table import ItemTable
 from app.core.model import MODEL
 from app.core.needs import (
-    FALLBACK_LIMIT,
     AlikeTo,
     CardsOf,
-    CatalogueAfter,
     ChanceFrom,
     CurrentRules,
-    Fallback,
     FallbackOf,
     Need,
     NeighboursOf,
@@ -33,7 +30,6 @@ from app.core.needs import (
     RankingInputsFor,
 )
 from app.core.neighbours import NO_NEIGHBOURS, Neighbours
-from app.core.page_cursor import CataloguePosition
 from app.core.popularity import Popular
 from app.core.recommendation import Recommendation, RecommendationRequest
 from app.core.rules import NO_RULES, Rule, Rules
@@ -176,18 +172,9 @@ class Store:
             case CurrentRules():
                 return self.rules
             case FallbackOf():
-                found = self._newest(need.category)
-                after = CataloguePosition(0, found[FALLBACK_LIMIT - 1]) if len(found) >= FALLBACK_LIMIT else None
-                return Fallback(found[:FALLBACK_LIMIT], after)
-            case CatalogueAfter():
-                found = self._newest(need.category)
-                begin = 0 if need.after is None else found.index(need.after.item_id) + 1
-                return [CataloguePosition(0, item_id) for item_id in found[begin : begin + need.limit]]
+                return [i for i in self.fallback if need.category in (None, *self.card(i).categories)]
             case ChanceFrom():
                 return random.Random(need.seed).random
-
-    def _newest(self, category: str | None) -> list[str]:
-        return [i for i in self.fallback if category in (None, *self.card(i).categories)]
 
     def asked(self, kind: type) -> bool:
         return any(isinstance(need, kind) for need in self.needs)

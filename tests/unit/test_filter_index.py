@@ -76,7 +76,7 @@ class Catalogue:
         matched = found.numbers.tolist()
         assert {*best.tolist()} <= {*matched} <= {*numbers.tolist()}
         assert len(matched) == len({*matched}) >= min(MAX_MATCHES, len(fresh))
-        assert found.newest(slice(FALLBACK_LIMIT)) == fresh[:FALLBACK_LIMIT]
+        assert found.newest == fresh[:FALLBACK_LIMIT]
         assert np.array_equal(found.popularity, self.table.popularity(found.numbers))
 
 
