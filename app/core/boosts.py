@@ -27,6 +27,7 @@ class Boosts:
         self._category = category
         self._greatest = rules.greatest_factor(now_ms, category, with_items=not applied)
         self._waiting: list[tuple[float, str]] = []
+        self._has_waited = False
         self.factors: dict[str, float] = {}
         """Item → what its score is multiplied by, of those that were looked at."""
 
@@ -36,11 +37,13 @@ class Boosts:
 
     def due(self, fresh: Sequence[str], cards: Mapping[str, Card], last: str | None) -> list[str]:
         """Of these candidates and those that wait since the call before: the ones that are behind no candidate that is
-        still to come, in order. The others wait. `last`: what is still to come ranks behind it; None: nothing comes.
+        still to come, in order. The others wait, once: with many rules, hardly any score is so low that none of them
+        could lift it to the front. `last`: what is still to come ranks behind it; None: nothing comes.
         """
         found = self._waiting + self._boosted(fresh, cards)
         found.sort(key=_score, reverse=True)
-        least = 0.0 if last is None else self._ranked.score(last) * self._greatest
+        least = 0.0 if last is None or self._has_waited else self._ranked.score(last) * self._greatest
+        self._has_waited = True
         count = next((place for place, (score, _) in enumerate(found) if score < least), len(found))
         self._waiting = found[count:]
         return [item_id for _, item_id in found[:count]]

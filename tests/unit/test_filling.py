@@ -1,4 +1,4 @@
-"""How deep the places of a list are filled, by the candidates and by the rest of the catalogue."""
+"""How deep the places of a list are filled by the candidates."""
 
 import pytest
 
@@ -36,6 +36,14 @@ def test_boosts_that_change_no_order_look_no_deeper() -> None:
     store = films_and("book", BOOKS, boost(0.5, category="music"))
     assert ids(store.for_user(bought("other"), k=5)) == MANY[:5]
     assert looked_at(store) == 205
+
+
+def test_many_boosts_look_deeper_once() -> None:
+    names = [f"film-{n:04}" for n in range(1_000)]
+    rules = [boost(1.5, category=f"other-{n}") for n in range(20)]
+    store = Store(popular=names, cards=dict.fromkeys(names, FILMS), rules=rules)
+    assert ids(store.for_user(bought("other"), k=5)) == names[:5]
+    assert looked_at(store) == 4 * 205
 
 
 @pytest.mark.parametrize(
