@@ -225,9 +225,9 @@ async def read_popular(
 ) -> list[str]:
     """The `limit` most popular servable items by each half-life, in no order: of all, or of a category.
 
-    Without a category, the item of the latest event is among them, servable or not. All items are looked at then, and
-    with a large category, so many a statement that none takes long. `catalogue_only`: what the catalogue does not have
-    is not servable.
+    Without a category, the item of the latest event and the most popular one by each half-life are among them,
+    servable or not. All items are looked at then, and with a large category, so many a statement that none takes long.
+    `catalogue_only`: what the catalogue does not have is not servable.
     """
     half_lives_ms = model.popularity_half_lives_ms
     if category is None:
@@ -242,7 +242,8 @@ async def _read_popular_by_parts(
     connection: "Connection", statement: str, limit: int, half_lives_ms: Sequence[float], among: str | bool
 ) -> list[str]:
     """From the newest items to the oldest: few of those rank above what was found before."""
-    best: list[list[tuple[float, str]]] = [[], [], [], []]  # by each half-life, and the latest
+    # By each half-life; the latest; the first by each half-life, servable or not.
+    best: list[list[tuple[float, str]]] = [[] for _ in range(7)]
     end, begin = _LAST_KEY, 1
     while begin > 0:
         begin = await connection.fetchval(_SQL["begin_of_part"], end, _PART) or 0
@@ -250,7 +251,7 @@ async def _read_popular_by_parts(
         of_part = (limit, *half_lives_ms, among, begin, end, *least)
         for number, item_id, rank in await connection.fetch(_SQL[statement], *of_part):
             best[number].append((-rank, item_id))
-        best = [*(sorted(ranked)[:limit] for ranked in best[:3]), sorted(best[3])[:1]]
+        best = [sorted(ranked)[: limit if number < 3 else 1] for number, ranked in enumerate(best)]
         end = begin - 1
     return list({item_id for ranked in best for _, item_id in ranked})
 

@@ -153,8 +153,8 @@ WHERE item_id = ANY ($1::text[]);
 -- Of the items with keys from $6 to $7 that may be served: those that are most popular by each half-life ($2 to $4) and
 -- rank above $8, $9 or $10, with the half-life's number. By the logarithm of a popularity at one time: which of two items
 -- has the higher one does not depend on that time. The catalogue is asked item by item, for those that are popular enough;
--- with $5, what it does not have may not be served. The last is the item of the latest event, served or not: the log's
--- clock.
+-- with $5, what it does not have may not be served. Served or not, there are the item of the latest event, which is the
+-- log's clock, and the most popular one by each half-life: popularity counts as a share of its.
 WITH ranked AS MATERIALIZED (
     SELECT
         item_id, popular_ms,
@@ -185,7 +185,13 @@ UNION ALL
 UNION ALL
 (SELECT 2, item_id, week FROM part WHERE week > $10 ORDER BY week DESC, item_id LIMIT $1)
 UNION ALL
-(SELECT 3, item_id, popular_ms::float8 FROM ranked ORDER BY popular_ms DESC LIMIT 1);
+(SELECT 3, item_id, popular_ms::float8 FROM ranked ORDER BY popular_ms DESC LIMIT 1)
+UNION ALL
+(SELECT 4, item_id, hours FROM ranked WHERE hours > $8 ORDER BY hours DESC, item_id LIMIT 1)
+UNION ALL
+(SELECT 5, item_id, day FROM ranked WHERE day > $9 ORDER BY day DESC, item_id LIMIT 1)
+UNION ALL
+(SELECT 6, item_id, week FROM ranked WHERE week > $10 ORDER BY week DESC, item_id LIMIT 1);
 
 -- name: read_popular_of_category
 -- Of a category with fewer than $6 items that may be served; of a larger one a NULL alone.

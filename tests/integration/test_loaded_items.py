@@ -65,6 +65,16 @@ async def test_items_that_a_restored_database_has_no_more_are_not_popular(opened
     assert table.log_ms == started.log_ms == now_ms - DAY_MS
 
 
+async def test_popularity_is_a_share_of_the_most_popular_items_servable_or_not(opened: Database, pool: Pool) -> None:
+    """Or a process that starts after that item was hidden would rank in another way than those that know it."""
+    now_ms = clock.now_ms()
+    await pool.execute(f"{PLANT} ('first', $1, 10, 10), ('second', $1, 1, 1)", now_ms)
+    await pool.execute("INSERT INTO items (item_id, hidden) VALUES ('first', TRUE)")
+    async with opened.connection() as connection:
+        table = await LoadedItems().refresh(connection)
+    assert float(table.shares[table.index.number(["second"])[0]].max()) == pytest.approx(0.1)
+
+
 async def test_read_that_found_no_sums_yet_takes_none_from_another_one(
     opened: Database, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
