@@ -151,6 +151,8 @@ class Rebuild:
             await building.create(self._live, slices, min(first or until, until))
             if self._log.engine == LOCAL or not files:  # Spark does not tell which events the files have
                 await counted_events.mark_lone_cancels(self._live)
+            # What cannot be copied is told before the work, and not at the swap.
+            await building_schema.check_shape(self._live, pairs_indexed=False)
         return False
 
     def connection(self) -> AbstractAsyncContextManager["Connection"]:

@@ -99,6 +99,12 @@ async def test_what_others_have_made_on_the_tables_is_told_and_stays(database_ur
     assert await pool.fetchval("SELECT to_regnamespace('reco_building')") is None
 
 
+async def test_constraint_that_was_never_checked_for_old_rows_is_no_change(database_url: str, pool: Pool) -> None:
+    await pool.execute("ALTER TABLE item_pairs ADD CONSTRAINT apart CHECK (item_a <> item_b) NOT VALID")
+    code, output = await rebuild(database_url, "--yes")
+    assert (code, await generation(pool)) == (0, 2), output
+
+
 async def test_new_tables_and_their_sequence_have_the_privileges_of_the_old_ones(database_url: str, pool: Pool) -> None:
     """Without that of the sequence, a service that is not the owner would not be ready after its next connection."""
     given = (
