@@ -17,6 +17,7 @@ from app.core.failing_partitions import FailingPartitions, Partition
 from app.errors import DependencyDown, UserError, describe
 from app.tracing import TraceHeaders
 from workers import spans
+from workers.publish_results import POSTPONED, PartitionDown, PublishResult
 
 _START_TIMEOUT_SEC: Final = 5.0
 _METADATA_SEC: Final = 1.0
@@ -24,27 +25,6 @@ _METADATA_SEC: Final = 1.0
 _ROWS_A_TURN: Final = 50
 # Of one partition a producer sends one request at a time, so a single row costs it a round trip.
 _SINGLE_PRODUCERS: Final = 8
-
-PublishResult = BaseException | None
-"""None: Kafka has acknowledged the row. `PartitionDown`: its partition takes nothing, and Kafka answers. Another
-`DependencyDown`: Kafka has not acknowledged it. `POSTPONED`: the row's turn did not come. Any other error is the row's
-own.
-"""
-
-
-class _Postponed(Exception):
-    """Not an error: the row is sent the next time."""
-
-
-POSTPONED: Final = _Postponed()
-
-
-class PartitionDown(DependencyDown):
-    """`sent`: the producer still has the row, and may send it later."""
-
-    def __init__(self, partition: Partition, reason: str, *, sent: bool) -> None:
-        super().__init__("kafka", f"partition {partition[1]} of {partition[0]} {reason}")
-        self.sent = sent
 
 
 class Publisher:
@@ -54,16 +34,22 @@ class Publisher:
     """
 
     def __init__(
-        self, kafka_options: kafka.KafkaOptions, topic_options: kafka.TopicOptions, *, timeout_sec: float
+        self,
+        kafka_options: kafka.KafkaOptions,
+        topic_options: kafka.TopicOptions,
+        failing: FailingPartitions,
+        *,
+        timeout_sec: float,
     ) -> None:
+        """`failing`: of all publishers of a relay."""
         self._kafka_options = kafka_options
         self._topic_options = topic_options
         self._timeout_sec = timeout_sec
         self._producer: AIOKafkaProducer | None = None
         self._singles: list[AIOKafkaProducer] = []
-        self._failing = FailingPartitions()
+        self._failing = failing
         self.passes_over_some = False
-        """Whether some partitions took nothing, or were not sent any, in the last batch."""
+        """Whether some partitions took nothing, or have no leader."""
         self._traces: Mapping[str | None, TraceHeaders] = {}
 
     async def publish(self, rows: Sequence[OutboxRow]) -> list[PublishResult]:
@@ -151,10 +137,14 @@ class Publisher:
                             await asyncio.sleep(0)
                         if row.topic in unsent:
                             sent.append(unsent[row.topic])
-                        elif passed_over and (down := passed_over.get(self._partition(producer, row))):
-                            sent.append(down)
-                        else:
-                            sent.append(await self._send(producer, row))
+                            continue
+                        if passed_over or self._failing:
+                            partition = self._partition(producer, row)
+                            if down := passed_over.get(partition):
+                                sent.append(down)
+                                continue
+                            self._failing.begin_try(partition, time.monotonic() + self._timeout_sec)
+                        sent.append(await self._send(producer, row))
                 except (KafkaError, OSError) as error:
                     problem = DependencyDown("kafka", describe(error))
                 finally:
@@ -216,7 +206,7 @@ class Publisher:
             for number, partition in partitions.items():
                 if partition in silent:
                     results[number] = PartitionDown(partition, f"takes nothing: {results[number]}", sent=True)
-        self.passes_over_some = bool(self._failing) or any(isinstance(result, PartitionDown) for result in results)
+        self.passes_over_some = bool(self._failing) or bool(self._leaderless(producer, TOPICS))
         return results
 
     def _result_of(self, sent: "asyncio.Future[Any] | BaseException") -> PublishResult:

@@ -20,13 +20,14 @@ from app.adapters import kafka, outbox
 from app.adapters.outbox import OutboxRow, Reschedule
 from app.adapters.postgres import Database
 from app.core.batch_size import BatchSize
-from app.core.failing_partitions import postponed_sec
+from app.core.failing_partitions import FailingPartitions, postponed_sec
 from app.core.outbox import ClaimCursor, retry_delay
 from app.errors import DependencyDown, TooLarge, describe
 from app.process import process_name
 from app.supervisor import Progress, wait_for_stop
 from workers.outage import Outage, PassedOver, delay
-from workers.publisher import POSTPONED, PartitionDown, Publisher, PublishResult
+from workers.publish_results import POSTPONED, PartitionDown, PublishResult, log_refused
+from workers.publisher import Publisher
 from workers.wake import OutboxWake
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _LANES: Final = 2
 _LEASE_SPARE_SEC: Final = 5.0
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
-_REFUSED_SHOWN: Final = 20
 
 
 class RelayOptions(Struct, frozen=True, kw_only=True):
@@ -71,11 +71,13 @@ class BatchCounts(Struct, frozen=True):
 class _Settled(Struct):
     """What has become of the rows of a batch so far; `down` when some of them were not acknowledged.
 
-    `claimed`: as many as were asked for, until Postgres has answered; `claiming`: behind which id, and since when.
+    `claimed`: as many as were asked for, until Postgres has answered. `after_id`: behind which id. `began`: since when
+    the answer is waited for.
     """
 
     claimed: int
-    claiming: tuple[int, float] | None = None
+    after_id: int = 0
+    began: float | None = None
     statements_sec: float = 0.0
     published: list[OutboxRow] = field(default_factory=list)
     refused: list[tuple[OutboxRow, BaseException]] = field(default_factory=list)
@@ -95,6 +97,7 @@ class Relay:
         self._size = BatchSize(options.batch_size, budget_sec=options.statement_timeout_sec)
         self._outages: list[Outage] = []
         self._passed_over = PassedOver()
+        self._failing = FailingPartitions()
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         wake = OutboxWake(self._database)
@@ -110,7 +113,7 @@ class Relay:
     async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
         outage = self._outages[number - 1]
-        locked_until = 0.0
+        locked_until, held_up = 0.0, 0
         try:
             while not stop.is_set():
                 try:
@@ -133,7 +136,10 @@ class Relay:
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
-                if counts.more_in_sec > 0 and not stop.is_set():
+                held_up = held_up + 1 if counts.postponed == counts.claimed > 0 else 0
+                if held_up > 1:  # nothing else is due either
+                    await wait_for_stop(stop, delay(held_up - 1))
+                elif counts.more_in_sec > 0 and not stop.is_set():
                     locked = time.monotonic() < locked_until
                     longest_sec = _LEASE_POLL_SEC if locked else math.inf
                     await wake.wait(min(self._options.poll_interval_sec, longest_sec, counts.more_in_sec), progress)
@@ -159,7 +165,9 @@ class Relay:
 
     def publisher(self) -> Publisher:
         """The publisher of a lane; the caller closes it."""
-        return Publisher(self._kafka_options, self._options.topics, timeout_sec=self._options.publish_timeout_sec)
+        return Publisher(
+            self._kafka_options, self._options.topics, self._failing, timeout_sec=self._options.publish_timeout_sec
+        )
 
     async def relay_batch(self, publisher: Publisher) -> BatchCounts:
         """Claims, publishes and settles one batch in one transaction.
@@ -175,9 +183,8 @@ class Relay:
             self._cursor.restart()  # the claimed rows are released
             if isinstance(error, TooLarge):
                 self._size.too_large(settled.claimed)
-                if settled.claiming is not None:
-                    after_id, began = settled.claiming
-                    self._cursor.gave_up(after_id, began=began, now=time.monotonic())
+                if settled.began is not None:
+                    self._cursor.gave_up(settled.after_id, began=settled.began, now=time.monotonic())
             raise
         self._size.fitted(counts.claimed, settled.statements_sec)
         if settled.down is not None:
@@ -203,6 +210,8 @@ class Relay:
                 await self._settle(connection, settled, list(zip(too_large, alone, strict=True)))
                 if POSTPONED in alone:
                     self._cursor.restart()
+        if len(settled.postponed) == len(rows):
+            self._cursor.held_up(settled.after_id, time.monotonic())
         publish_ms = (time.perf_counter() - started) * 1000
         counts = BatchCounts(
             claimed=len(rows),
@@ -213,20 +222,19 @@ class Relay:
             more_in_sec=more_in_sec,
         )
         self._count(counts, settled.published, publish_ms)
-        _log_refused(settled.refused, settled.rescheduled)
+        log_refused(settled.refused, settled.rescheduled)
         return counts
 
     async def _claim(self, connection: "Connection", settled: _Settled) -> tuple[list[OutboxRow], float]:
         """The rows, and in how many seconds another claim may find more."""
         limit, began = settled.claimed, time.monotonic()
-        after_id = self._cursor.begin(began)
-        settled.claiming = after_id, began
-        rows = await outbox.claim_batch(connection, limit, after_id=after_id, lease_sec=self._lease_sec)
+        settled.began, settled.after_id = began, self._cursor.begin(began)
+        rows = await outbox.claim_batch(connection, limit, after_id=settled.after_id, lease_sec=self._lease_sec)
         now = time.monotonic()
-        settled.claimed, settled.claiming, settled.statements_sec = len(rows), None, now - began
+        settled.claimed, settled.began, settled.statements_sec = len(rows), None, now - began
         full = len(rows) == limit
-        self._cursor.claimed(after_id, rows[-1].id if rows else None, full=full, began=began, now=now)
-        return rows, 0.0 if full else self._cursor.next_in(after_id, now)
+        self._cursor.claimed(settled.after_id, rows[-1].id if rows else None, full=full, began=began, now=now)
+        return rows, 0.0 if full else self._cursor.next_in(settled.after_id, now)
 
     async def _settle(
         self, connection: "Connection", settled: "_Settled", results: Sequence[tuple[OutboxRow, PublishResult]]
@@ -275,20 +283,3 @@ class Relay:
         metrics.RELAY_FAILED.inc(counts.dead)
         for row in published:
             _EVENT_LAG(row.age_ms + publish_ms)
-
-
-def _log_refused(refused: Sequence[tuple[OutboxRow, BaseException]], rescheduled: Sequence[Reschedule]) -> None:
-    """A line for each topic and kind of error, with the first of its rows by their event ids."""
-    groups: dict[tuple[str, type[BaseException]], list[int]] = {}
-    for number, (row, error) in enumerate(refused):
-        groups.setdefault((row.topic, type(error)), []).append(number)
-    for (topic, _), numbers in groups.items():
-        dead = sum(rescheduled[number].delay_sec is None for number in numbers)
-        _log.warning(
-            "relay_rows_refused",
-            topic=topic,
-            error=describe(refused[numbers[0]][1]),
-            reschedule=len(numbers) - dead,
-            dead=dead,
-            event_ids=[refused[number][0].event_id for number in numbers[:_REFUSED_SHOWN]],
-        )

@@ -24,6 +24,7 @@ _log = structlog.get_logger(__name__)
 
 _START_TIMEOUT_SEC: Final = 10.0
 _CALL_TIMEOUT_SEC: Final = 5.0
+_SILENT_SEC: Final = 0.3
 _CLOSE_TIMEOUT_SEC: Final = 2.0
 _ASSIGNMENT_SEC: Final = 1.0
 _OBSERVE_EVERY_SEC: Final = 1.0
@@ -47,6 +48,8 @@ class Subscription:
         self._topic_ids: dict[str, str] = {}
         self._offsets = Offsets()
         self._stall = lag.StallDetector(time.monotonic())
+        self._silent: set[int] = set()
+        """Leaders that did not say what waits when they were last asked."""
         self._silence = lag.StallDetector(time.monotonic(), "{} leaders do not say what waits")
         self._observed_at = 0.0
         self._settings_at = self._arrived_at = time.monotonic()
@@ -233,22 +236,25 @@ class Subscription:
         """
         ours = self._client.assignment().difference(self._offsets.unchecked)
         generation = self._offsets.generation
-        told = await asyncio.gather(*map(self._lags_at_leader, by_leader(self._client, ours).values()))
+        leaders = by_leader(self._client, ours)
+        told = await asyncio.gather(*map(self._lags_at_leader, leaders, leaders.values()))
         if generation != self._offsets.generation:
             return 0  # the question was about partitions that are no longer ours
         if told and not any(told):
             raise DependencyDown("kafka", "no leader says what waits")
-        self._silence.check(told.count({}), time.monotonic())
+        self._silent = {leader for leader, part in zip(leaders, told, strict=True) if not part}
+        self._silence.check(len(self._silent), time.monotonic())
         found = {partition: waiting for part in told for partition, waiting in part.items()}
         self._unknown = len(ours) - len(found)
         lag.show(found)
         return sum(found.values())
 
-    async def _lags_at_leader(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """None when it does not answer in time."""
+    async def _lags_at_leader(self, leader: int, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """None when it does not answer in time: little for one that was silent, since messages of others wait."""
+        within_sec = _SILENT_SEC if leader in self._silent else _CALL_TIMEOUT_SEC
         try:
-            ends = await bounded_again(lambda: self._client.end_offsets(partitions), _CALL_TIMEOUT_SEC)
-            positions = await bounded(self._positions(partitions), _CALL_TIMEOUT_SEC)
+            ends = await bounded_again(lambda: self._client.end_offsets(partitions), within_sec)
+            positions = await bounded(self._positions(partitions), within_sec)
         except DependencyDown:
             return {}
         return lag.lags(ends, positions, self._offsets.in_hand)

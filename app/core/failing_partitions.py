@@ -13,7 +13,7 @@ from msgspec import Struct
 _FIRST_SEC: Final = 1.0
 _LONGEST_SEC: Final = 16.0
 _SHARE_OF_AGE: Final = 0.1
-_LONGEST_WAIT_SEC: Final = 10.0
+_LONGEST_WAIT_SEC: Final = 60.0
 
 Partition = tuple[str, int]
 """The topic and the number."""
@@ -25,7 +25,7 @@ class _Pause(Struct, frozen=True):
 
 
 class FailingPartitions:
-    """As one producer sees them. `now`: seconds of a monotonic clock."""
+    """As the producers of a process see them. `now`: seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._pauses: dict[Partition, _Pause] = {}
@@ -35,6 +35,11 @@ class FailingPartitions:
 
     def passed_over(self, now: float) -> set[Partition]:
         return {partition for partition, pause in self._pauses.items() if now < pause.until}
+
+    def begin_try(self, partition: Partition, until: float) -> None:
+        """One producer sends it a row, if it was failing: the others pass it over until that is judged."""
+        if pause := self._pauses.get(partition):
+            self._pauses[partition] = _Pause(until, pause.seconds)
 
     def judge(self, took: Collection[Partition], failed: Collection[Partition], now: float) -> Collection[Partition]:
         """After a batch during which Kafka answered: the partitions that took a row, and those that left one without an

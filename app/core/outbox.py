@@ -46,6 +46,7 @@ class ClaimCursor:
         """When which id was the greatest that had been claimed: the floors to come."""
         self._wants_start = True
         self._scanned_at = -math.inf
+        self._no_scan_before = -math.inf
         self._scan_sec = 0.0
 
     def begin(self, now: float) -> int:
@@ -78,6 +79,14 @@ class ClaimCursor:
         self._scanned(after_id, began, now)
         self.restart()
 
+    def held_up(self, after_id: int, now: float) -> None:
+        """Records that all rows of a claim wait for what newer ones need not wait for: those come first, and others
+        like these in a second.
+        """
+        if after_id < self._floor:
+            self._after = None
+            self._no_scan_before = now + RESTART_AFTER_SEC
+
     def restart(self) -> None:
         """Rows that were claimed are released: the next claims look for them."""
         self._wants_start = True
@@ -95,7 +104,8 @@ class ClaimCursor:
     def from_start_in(self, now: float) -> float:
         """Seconds until a claim begins at the start."""
         pause = SCAN_PAUSE * self._scan_sec
-        return self._scanned_at + (pause if self._wants_start else max(RESTART_AFTER_SEC, pause)) - now
+        scan_at = self._scanned_at + (pause if self._wants_start else max(RESTART_AFTER_SEC, pause))
+        return max(scan_at, self._no_scan_before) - now
 
     @property
     def _place(self) -> int:

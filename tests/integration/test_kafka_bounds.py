@@ -13,6 +13,7 @@ from app.adapters import kafka
 from app.adapters.kafka_bounds import bounded, is_abandoned, stop_consumer, stop_producer
 from app.adapters.outbox import OutboxRow
 from app.core.events import TOPIC_INTERACTIONS, TOPICS
+from app.core.failing_partitions import FailingPartitions
 from app.devstack import Stack
 from app.errors import DependencyDown
 from tests.faults.proxy import METADATA_REQUEST, proxied
@@ -39,7 +40,7 @@ async def reports() -> AsyncIterator[Reports]:
 async def test_publisher_gives_up_while_its_broker_is_frozen(
     kafka: str, topic_prefix: str, breakable_stack: Stack, reports: Reports, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher = Publisher(kafka_options(kafka), topics(topic_prefix), timeout_sec=10.0)
+    publisher = Publisher(kafka_options(kafka), topics(topic_prefix), FailingPartitions(), timeout_sec=10.0)
     now_ms = time.time_ns() // 1_000_000
     rows = [
         OutboxRow(

@@ -4,6 +4,7 @@ import pytest
 
 from app.adapters.kafka_bounds import stop_producer
 from app.core.events import TOPIC_INTERACTIONS
+from app.core.failing_partitions import FailingPartitions
 from tests.support.pipeline import kafka_options, message, topics, until
 from workers import subscription
 from workers.publisher import Publisher
@@ -32,7 +33,9 @@ async def test_fetches_wait_longer_at_the_broker_until_a_message_arrives(
     await poll()
     assert waits[-1] == 500
     monkeypatch.setattr(subscription, "_QUIET_AFTER_SEC", 60.0)
-    producer = await Publisher(kafka_options(kafka), topics(topic_prefix), timeout_sec=5.0)._start(idempotent=True)
+    producer = await Publisher(kafka_options(kafka), topics(topic_prefix), FailingPartitions(), timeout_sec=5.0)._start(
+        idempotent=True
+    )
     await producer.send_and_wait(topic_prefix + TOPIC_INTERACTIONS, message("event-0001").encode())
     await stop_producer(producer)
 

@@ -24,5 +24,16 @@ def test_partition_that_took_a_row_is_not_passed_over() -> None:
     assert not failing
 
 
+def test_only_one_producer_tries_a_failing_partition_at_a_time() -> None:
+    failing = FailingPartitions()
+    failing.judge({TWO}, {ONE}, 100.0)
+    assert not failing.passed_over(101.0)
+    failing.begin_try(ONE, until=111.0)
+    failing.begin_try(TWO, until=111.0)
+    assert failing.passed_over(110.0) == {ONE}
+    failing.judge({TWO}, {ONE}, 111.0)
+    assert failing.passed_over(112.0) == {ONE}, "the pause grows as if there had been no try"
+
+
 def test_row_waits_longer_the_older_it_is_up_to_a_bound() -> None:
-    assert [postponed_sec(age) for age in (0.0, 4.0, 20.0, 3600.0)] == [1.0, 1.0, 2.0, 10.0]
+    assert [postponed_sec(age) for age in (0.0, 4.0, 20.0, 3600.0)] == [1.0, 1.0, 2.0, 60.0]

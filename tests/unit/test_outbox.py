@@ -70,6 +70,20 @@ def test_a_scan_that_was_given_up_goes_on_from_the_floor() -> None:
     assert cursor.begin(LONGEST + 6.0) == 500
 
 
+def test_rows_that_wait_for_a_partition_let_newer_ones_come_first() -> None:
+    cursor = ClaimCursor(LONGEST)
+    claim(cursor, 0.0, 500)
+    claim(cursor, LONGEST, 600, full=False)
+    now = LONGEST + 1.0
+    assert cursor.begin(now) == 0
+    cursor.claimed(0, 100, full=True, began=now, now=now)
+    cursor.held_up(0, now)
+    assert cursor.begin(now) == 500
+    cursor.claimed(500, None, full=False, began=now, now=now)
+    assert cursor.begin(now + 0.9 * RESTART_AFTER_SEC) == 500
+    assert cursor.begin(now + RESTART_AFTER_SEC) == 0
+
+
 def test_rows_found_from_the_start_are_followed_by_those_behind_them() -> None:
     """The other lane claims further up meanwhile, and its claims do not lead past them."""
     cursor = ClaimCursor(LONGEST)
