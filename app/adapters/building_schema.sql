@@ -19,7 +19,10 @@ FROM tables AS t
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 UNION ALL
-SELECT t.relname, CASE k.contype WHEN 'c' THEN 'constraint' ELSE 'index' END, k.conname, replace(pg_get_constraintdef(k.oid), ' NOT VALID', '')
+SELECT
+    t.relname, CASE k.contype WHEN 'c' THEN 'constraint' ELSE 'index' END, k.conname,
+    -- LIKE makes the copy of a check valid, whether or not that of the old table was.
+    replace(pg_get_constraintdef(k.oid), ' NOT VALID', '')
 FROM tables AS t
 JOIN pg_constraint AS k ON k.conrelid = t.oid AND k.contype IN ('c', 'p', 'u')
 UNION ALL
