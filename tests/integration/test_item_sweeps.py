@@ -4,6 +4,7 @@ import asyncpg
 import numpy as np
 import pytest
 
+from app.adapters.postgres import Database
 from app.core.neighbours import Neighbours
 from app.serving.candidate_caches import EVERYTHING, CandidateCaches
 from tests.support.pipeline import database
@@ -21,6 +22,18 @@ def group_of(number: int) -> set[str]:
 def names(caches: CandidateCaches, near: Neighbours) -> set[str]:
     numbers = {*near.neighbour_entries()["number"].tolist(), *near.follower_entries()["number"].tolist()}
     return {caches.table.index.ids[number] for number in numbers}
+
+
+def always_swept(opened: Database, *, popularity_ttl_sec: float = 0.001, max_keys: int = KEYS) -> CandidateCaches:
+    return CandidateCaches(
+        opened,
+        related_ttl_sec=300.0,
+        popularity_ttl_sec=popularity_ttl_sec,
+        max_keys=max_keys,
+        catalogue_only=False,
+        reload_throttle=0.0,
+        sweep_every_sec=0.0,
+    )
 
 
 @pytest.mark.parametrize("category", [EVERYTHING, "rare", None])
@@ -43,15 +56,7 @@ async def test_items_that_no_list_holds_leave_and_lists_stay_right(
         GROUP,
     )
     async with database(database_url) as opened:
-        caches = CandidateCaches(
-            opened,
-            related_ttl_sec=300.0,
-            popularity_ttl_sec=0.001,
-            max_keys=KEYS,
-            catalogue_only=False,
-            reload_throttle=0.0,
-            sweep_every_sec=0.0,
-        )
+        caches = always_swept(opened)
         try:
             for start in range(0, ITEMS, KEYS):
                 wanted = [f"item-{number}" for number in range(start, start + KEYS)]
@@ -80,15 +85,7 @@ async def test_items_that_were_only_asked_for_leave(pool: asyncpg.Pool, database
         ITEMS,
     )
     async with database(database_url) as opened:
-        caches = CandidateCaches(
-            opened,
-            related_ttl_sec=300.0,
-            popularity_ttl_sec=300.0,
-            max_keys=KEYS,
-            catalogue_only=False,
-            reload_throttle=0.0,
-            sweep_every_sec=0.0,
-        )
+        caches = always_swept(opened, popularity_ttl_sec=300.0)
         try:
             for start in range(0, ITEMS, KEYS):
                 await caches.asked.numbers_of([f"item-{number}" for number in range(start, start + KEYS)])
@@ -103,15 +100,7 @@ async def test_cold_items_of_the_catalogue_keep_their_numbers(pool: asyncpg.Pool
         "INSERT INTO items (item_id, categories) VALUES ('tent', '{a}'), ('lamp', '{a}'), ('mat', '{b}')"
     )
     async with database(database_url) as opened:
-        caches = CandidateCaches(
-            opened,
-            related_ttl_sec=300.0,
-            popularity_ttl_sec=0.001,
-            max_keys=1,
-            catalogue_only=False,
-            reload_throttle=0.0,
-            sweep_every_sec=0.0,
-        )
+        caches = always_swept(opened, max_keys=1)
         try:
             index = await caches.content.get(EVERYTHING)
             for _ in range(3):
