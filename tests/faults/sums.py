@@ -1,6 +1,6 @@
 """The comparison of the stored sums with those of a fold of `events`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isclose
 from typing import Final
 
@@ -38,6 +38,14 @@ def compare_sums(connection: psycopg.Connection, folded: Fold, *, in_order: bool
         _compare_pairs(connection, folded.pairs.sums(), in_order)
     else:
         _compare_thinned(connection, folded.pairs.sums(), thinned.pairs.sums())
+
+
+def ids_by_user(events: Sequence[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """User → the ids of the user's events, in their order. An event: its id, its user, its payload."""
+    ids: dict[str, list[str]] = {}
+    for event_id, user_id, _ in events:
+        ids.setdefault(user_id, []).append(event_id)
+    return ids
 
 
 def _compare_items(connection: psycopg.Connection, folded: Mapping[str, ItemDelta], in_order: bool) -> None:
