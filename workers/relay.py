@@ -39,6 +39,8 @@ _EVENT_LAG: Final = metrics.RELAY_EVENT_LAG.labels().observe
 _LANES: Final = 2
 # Postgres ends the transaction of a relay that is frozen in a batch so long after the publish timeout.
 _LEASE_SPARE_SEC: Final = 5.0
+# Where all partitions take nothing, a lane writes no more rows a second anew.
+_POSTPONED_A_SEC: Final = 10_000
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
 
@@ -113,7 +115,7 @@ class Relay:
     async def _lane(self, number: int, stop: asyncio.Event, wake: OutboxWake, progress: Progress) -> None:
         publisher = self.publisher()
         outage = self._outages[number - 1]
-        locked_until, held_up = 0.0, 0
+        locked_until = 0.0
         try:
             while not stop.is_set():
                 try:
@@ -136,10 +138,9 @@ class Relay:
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
-                held_up = held_up + 1 if counts.postponed == counts.claimed > 0 else 0
-                if held_up > 1:  # nothing else is due either
-                    await wait_for_stop(stop, delay(held_up - 1))
-                elif counts.more_in_sec > 0 and not stop.is_set():
+                if counts.postponed == counts.claimed > 0:
+                    await wait_for_stop(stop, counts.postponed / _POSTPONED_A_SEC)
+                if counts.more_in_sec > 0 and not stop.is_set():
                     locked = time.monotonic() < locked_until
                     longest_sec = _LEASE_POLL_SEC if locked else math.inf
                     await wake.wait(min(self._options.poll_interval_sec, longest_sec, counts.more_in_sec), progress)

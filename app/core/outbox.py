@@ -32,6 +32,8 @@ class ClaimCursor:
     - Rows below the floor (rescheduled, released by a relay that died, of a sequence that was set back) are found from
       the start: in place of the floor, but with a pause of 20 times what the last such scan took; and while all claims
       are full, at most once a second.
+    - Where all rows of such a claim wait for their partition, newer ones come first for a second. Then the next goes on
+      behind them, up to the floor, so that those behind them have their turn, however many wait.
 
     Times are seconds of a monotonic clock.
     """
@@ -44,6 +46,8 @@ class ClaimCursor:
         self._greatest = 0
         self._marks: deque[tuple[float, int]] = deque()
         """When which id was the greatest that had been claimed: the floors to come."""
+        self._start = 0
+        """Where the next scan begins: at the start, or behind rows below the floor that the last ones have seen."""
         self._wants_start = True
         self._scanned_at = -math.inf
         self._no_scan_before = -math.inf
@@ -56,11 +60,14 @@ class ClaimCursor:
         if self.from_start_in(now) > 0:
             return self._place
         self._wants_start, self._scanned_at = False, now
-        return 0
+        return self._start
 
     def claimed(self, after_id: int, last_id: int | None, *, full: bool, began: float, now: float) -> None:
         """Records what a claim that began at `began` behind `after_id` has found, and its greatest id."""
         self._scanned(after_id, began, now)
+        is_scan = after_id == self._start
+        if after_id < self._floor:
+            self._start = last_id if full and last_id is not None and last_id < self._floor else 0
         if last_id is not None:
             self._greatest = max(self._greatest, last_id)
             if not self._marks or now - self._marks[-1][0] >= self._longest_insert_sec / _MARKS:
@@ -69,7 +76,7 @@ class ClaimCursor:
             self._wants_start = True
             if after_id <= self._place:  # else another claim has found rows further down meanwhile
                 self._after = None
-        elif after_id == 0:
+        elif is_scan:
             self._after = last_id
         elif after_id <= self._place:
             self._after = max(self._place, last_id)
@@ -80,8 +87,8 @@ class ClaimCursor:
         self.restart()
 
     def held_up(self, after_id: int, now: float) -> None:
-        """Records that all rows of a claim wait for what newer ones need not wait for: those come first, and others
-        like these in a second.
+        """Records, after `claimed`, that all its rows wait for what newer ones need not wait for: those come first, and
+        others like these in a second.
         """
         if after_id < self._floor:
             self._after = None
@@ -89,7 +96,7 @@ class ClaimCursor:
 
     def restart(self) -> None:
         """Rows that were claimed are released: the next claims look for them."""
-        self._wants_start = True
+        self._wants_start, self._start = True, 0
         if self._place >= self._floor:
             self._after = None
 
@@ -102,7 +109,7 @@ class ClaimCursor:
         return 0.0 if after_id > self._place else max(0.0, self.from_start_in(now))
 
     def from_start_in(self, now: float) -> float:
-        """Seconds until a claim begins at the start."""
+        """Seconds until a claim begins at the start, or goes on from there."""
         pause = SCAN_PAUSE * self._scan_sec
         scan_at = self._scanned_at + (pause if self._wants_start else max(RESTART_AFTER_SEC, pause))
         return max(scan_at, self._no_scan_before) - now

@@ -36,6 +36,7 @@ Pool = asyncpg.Pool
 _PARTITIONS = 6
 _PATIENCE_SEC = 60.0
 _TURNS = 15
+_USERS = 1_500
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,9 @@ async def test_members_read_the_other_partitions_and_none_rejoins(
 async def test_rows_of_the_other_partitions_are_published(
     brokers: Brokers, opened: Database, pool: Pool, topic_prefix: str, replicas: int
 ) -> None:
-    """Those that wait are more than a batch, and come first: their partitions have no leader, or too few replicas."""
+    """Those that wait are a hundred batches, and come first, also for a relay that has just started: their partitions
+    have no leader, or too few replicas.
+    """
     topic = topic_prefix + TOPIC_INTERACTIONS
     make_topics(brokers, topic_prefix, replicas=replicas)
 
@@ -168,7 +171,7 @@ async def test_rows_of_the_other_partitions_are_published(
     held_by = replicas_of(brokers, topic)
     lost = brokers.brokers[0]
     users: dict[bool, list[str]] = {True: [], False: []}
-    for user in (f"user-{number}" for number in range(200)):
+    for user in (f"user-{number}" for number in range(_USERS)):
         partition = DefaultPartitioner()(user.encode(), sorted(held_by), [])
         users[lost.number in held_by[partition]].append(user)
     waiting = {f"event-{user}": user for user in users[True]}
@@ -177,8 +180,11 @@ async def test_rows_of_the_other_partitions_are_published(
     await asyncio.to_thread(lost.kill)
     try:
         await queue(pool, [message(event_id, user_id=user) for event_id, user in (waiting | others).items()])
+        await pool.execute(
+            "UPDATE event_outbox SET created_at = now() - interval '200 s' WHERE event_id = ANY ($1)", list(waiting)
+        )
         async with running(worker) as progress:
-            await until_equal(lambda: rows(pool), dict.fromkeys(waiting, ("pending", 0)), 2 * _PATIENCE_SEC)
+            await until_equal(lambda: rows(pool), dict.fromkeys(waiting, ("pending", 0)), _PATIENCE_SEC)
             assert "of recsys.interactions.v1" in str(progress.detail)
             await asyncio.to_thread(lost.start)
             await until_equal(lambda: rows(pool), {}, 2 * _PATIENCE_SEC)

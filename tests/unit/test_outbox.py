@@ -81,7 +81,34 @@ def test_rows_that_wait_for_a_partition_let_newer_ones_come_first() -> None:
     assert cursor.begin(now) == 500
     cursor.claimed(500, None, full=False, began=now, now=now)
     assert cursor.begin(now + 0.9 * RESTART_AFTER_SEC) == 500
+    now += RESTART_AFTER_SEC
+    assert cursor.begin(now) == 100
+    cursor.claimed(100, 110, full=False, began=now, now=now)
+    cursor.held_up(100, now)
+    assert cursor.begin(now) == 500
     assert cursor.begin(now + RESTART_AFTER_SEC) == 0
+
+
+@pytest.mark.parametrize("due_again_sec", [5.0, 60.0])
+def test_rows_behind_many_that_wait_for_a_partition_have_their_turn(due_again_sec: float) -> None:
+    size, waiting, now = 10, 300, LONGEST + 1.0
+    cursor = ClaimCursor(LONGEST)
+    claim(cursor, 0.0, waiting + 2)
+    claim(cursor, LONGEST, waiting + 3, full=False)
+    due_at = dict.fromkeys(range(1, waiting + 2), 0.0)  # the last one is of a partition that takes rows again
+    newer = 0
+    while waiting + 1 in due_at:
+        assert now < LONGEST + 2.0 * waiting / size * RESTART_AFTER_SEC
+        after_id = cursor.begin(now)
+        found = [row for row, at in due_at.items() if row > after_id and at <= now][:size]
+        newer += after_id == waiting + 2
+        cursor.claimed(after_id, found[-1] if found else None, full=len(found) == size, began=now, now=now)
+        due_at.pop(waiting + 1 if waiting + 1 in found else 0, None)
+        if found and waiting + 1 not in found:
+            due_at.update(dict.fromkeys(found, now + due_again_sec))
+            cursor.held_up(after_id, now)
+        now += 0.1
+    assert newer > waiting / size
 
 
 def test_rows_found_from_the_start_are_followed_by_those_behind_them() -> None:
