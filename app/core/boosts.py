@@ -9,6 +9,8 @@ from app.core.ranked import Ranked
 from app.core.rules import Rules
 
 _score: Final = itemgetter(0)
+# Where rules bury and none raises, the buried wait until so many candidates were looked at.
+_DEEP: Final = 4_000
 
 
 class Boosts:
@@ -37,12 +39,15 @@ class Boosts:
 
     def due(self, fresh: Sequence[str], cards: Mapping[str, Card], last: str | None) -> list[str]:
         """Of these candidates and those that wait since the call before: the ones that are behind no candidate that is
-        still to come, in order. The others wait, once: with many rules, hardly any score is so low that none of them
-        could lift it to the front. `last`: what is still to come ranks behind it; None: nothing comes.
+        still to come, in order. `last`: what is still to come ranks behind it; None: nothing comes.
+
+        The others wait: once where rules raise, for with many of them hardly any score is so low that none could lift
+        it to the front; and where rules only bury, until `_DEEP` candidates were looked at.
         """
         found = self._waiting + self._boosted(fresh, cards)
         found.sort(key=_score, reverse=True)
-        least = 0.0 if last is None or self._has_waited else self._ranked.score(last) * self._greatest
+        wait = not self._has_waited or (self._greatest == 1.0 and len(self.factors) < _DEEP)
+        least = self._ranked.score(last) * self._greatest if wait and last is not None else 0.0
         self._has_waited = True
         count = next((place for place, (score, _) in enumerate(found) if score < least), len(found))
         self._waiting = found[count:]

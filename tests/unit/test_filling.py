@@ -27,6 +27,13 @@ def test_a_category_that_is_buried_lets_the_others_pass_however_many_it_has() ->
     assert ids(answer(counted_lists.popular(request, index=store.index), store.fetch)) == ["book", *MANY[:4]]
 
 
+def test_a_category_that_is_buried_waits_for_candidates_far_behind() -> None:
+    names = [f"film-{n:04}" for n in range(2_500)]
+    cards = dict.fromkeys(names, FILMS) | {"film-2000": BOOKS}
+    store = Store(popular=names, cards=cards, rules=[boost(0.001, category="films")])
+    assert ids(store.for_user(bought("other"), k=5)) == ["film-2000", *names[:4]]
+
+
 def test_a_tag_that_is_raised_comes_first_however_deep_it_is() -> None:
     store = films_and("book", BOOKS, boost(10.0, tag="sale"))
     assert ids(store.for_user(bought("other"), k=5)) == ["book", *MANY[:4]]
