@@ -19,8 +19,9 @@ _EVERY_SEC: Final = 0.1
 _AWAY_SEC: Final = 1.0
 # Transactions that may be open at the start: reading a change twice is harmless, missing one is not.
 _LOOK_BACK: Final = 1000
-# A change dates from the begin of its transaction, and may show as much later as a transaction takes at most.
-_LONGEST_PAUSE_SEC: Final = changes.KEEP_SEC - 60.0
+# A change dates from the begin of its transaction, and may show as much later as a transaction takes at most: 120 s in
+# an import.
+_LONGEST_PAUSE_SEC: Final = changes.KEEP_SEC - 130.0
 
 
 class ChangeFeed:
@@ -30,7 +31,7 @@ class ChangeFeed:
     A restart of the task continues where the last run ended, so that no change in between is missed. Everything is
     outdated with another generation of sums, after an outage of Postgres, when reads go to another server, and when its
     ids have gone back: a promoted standby or a restored backup may lack changes, and give their ids to others. So it is
-    after four minutes without a read, as of a process that was stopped: changes may have been pruned meanwhile.
+    after three minutes without a read, as of a process that was stopped: changes may have been pruned meanwhile.
     """
 
     def __init__(

@@ -100,7 +100,7 @@ async def test_all_is_outdated_where_changes_may_have_been_pruned_between_two_re
 
     monkeypatch.setattr(changes, "read", read_ahead)
     await feed._read()
-    ahead_sec = 230.0
+    ahead_sec = 160.0
     await feed._read()
     assert heard == []
 
@@ -108,7 +108,7 @@ async def test_all_is_outdated_where_changes_may_have_been_pruned_between_two_re
     async with pool.acquire() as connection:
         await changes.prune(connection)
         await changes.record_erasure(connection, "ann")
-    ahead_sec += 250.0
+    ahead_sec += 180.0
     await feed._read()
     await feed._read()
     assert heard[0] is None
