@@ -237,6 +237,7 @@ def test_a_database_user_that_may_only_read_is_reported(environment: dict[str, s
     environment = environment | {"DATABASE_URL": reader_url}
     doctor = reco("doctor", environment=environment)
     assert "FAIL postgres: no full access to events, event_outbox, " in doctor.output
+    assert "grant SELECT, INSERT, UPDATE and DELETE" in doctor.output
     assert "FAIL postgres: no full access to event_outbox_id_seq, feature_consumer_dlq_id_seq, " in doctor.output
     assert "ok   kafka: " in doctor.output
     checked = reco("migrate", "--check", environment=environment)
