@@ -43,6 +43,10 @@ class Interrupted(DependencyDown):
     """Postgres gave up a statement for what others do, such as replaying the log: the same may pass at once."""
 
 
+class Busy(DependencyDown):
+    """All connections to Postgres are in use, ours or those of a pooler: the same may pass once one of them is free."""
+
+
 class NotCommitted(DependencyDown):
     """Events had no commit within their deadline. `reason` is written for the client, and no driver's text."""
 

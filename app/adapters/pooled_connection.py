@@ -8,6 +8,10 @@ from typing import Any, Final
 import asyncpg
 from asyncpg.transaction import Transaction
 
+from app import metrics
+from app.adapters.postgres_errors import error_kind
+from app.errors import Busy, describe
+
 # The first version that knows `transaction_timeout`, which ends a server that waits for the rest of a statement.
 _HAS_TRANSACTION_TIMEOUT: Final = 17
 
@@ -52,8 +56,15 @@ class SessionlessConnection(SessionConnection):
         if args:
             async with self._transaction():
                 return await super().execute(query, *args, timeout=timeout)
-        # Several statements without values are one message, and one transaction.
-        return await super().execute(query + self._limits if query.startswith("BEGIN") else query, timeout=timeout)
+        begun = self.is_in_transaction()
+        try:
+            # Several statements without values are one message, and one transaction.
+            return await super().execute(query + self._limits if query.startswith("BEGIN") else query, timeout=timeout)
+        except TimeoutError as error:
+            if begun:
+                raise
+            self.terminate()
+            raise busy(error, "a pooler lets a transaction wait while all its connections are in use") from error
 
     async def executemany(self, *args: Any, **options: Any) -> None:
         async with self._transaction():
@@ -82,6 +93,12 @@ class SessionlessConnection(SessionConnection):
         else:
             async with self.transaction():
                 yield
+
+
+def busy(error: TimeoutError, why: str) -> Busy:
+    """Counts it, since it is no error of the driver's any more."""
+    metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
+    return Busy("postgres", f"{describe(error)}; {why}")
 
 
 # Options of `asyncpg.connect`.

@@ -13,7 +13,7 @@ import asyncpg
 from app import metrics
 from app.adapters import sql
 from app.adapters.pool_options import PoolOptions
-from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS
+from app.adapters.pooled_connection import OF_SESSIONS, SESSIONLESS, busy
 from app.adapters.postgres_connect import Connector
 from app.adapters.postgres_errors import (
     DRIVER_ERRORS,
@@ -75,13 +75,13 @@ class Database:
     async def connection(self) -> AsyncIterator["Connection"]:
         """A connection for a short piece of work. Outages are raised as `DependencyDown`, other errors unchanged.
 
-        `TooLarge` is the outage that a smaller batch may avoid, `Interrupted` one of a single statement. Any deadline
-        may be set around it: whoever is cancelled does not wait for a silent server, not even in a transaction. It is
-        rolled back when the connection is released.
+        `TooLarge` is the outage that a smaller batch may avoid, `Interrupted` one of a single statement, `Busy` one of
+        too few connections. Any deadline may be set around it: whoever is cancelled does not wait for a silent server,
+        not even in a transaction. It is rolled back when the connection is released.
         """
         pool = self._pool or await self._opened()
         try:
-            connection = await pool.acquire(timeout=self._options.connect_timeout_sec)
+            connection = await self._acquire(pool)
             cancelled = False
             try:
                 yield connection
@@ -93,7 +93,7 @@ class Database:
                 if self.has_sessions:
                     self._abandon(pool)
                 else:
-                    connection.terminate()  # it may have waited in the queue of a pooler, which says nothing of others
+                    connection.terminate()  # of one server behind a pooler, which says nothing of others
                 raise
             except asyncio.CancelledError:
                 cancelled = True
@@ -117,6 +117,15 @@ class Database:
             if is_outage(error):
                 raise DependencyDown("postgres", reason_of(error)) from error
             raise
+
+    async def _acquire(self, pool: "Pool") -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+        try:
+            return await pool.acquire(timeout=self._options.connect_timeout_sec)
+        except TimeoutError as error:
+            if pool.get_idle_size() or pool.get_size() < pool.get_max_size():
+                raise  # one was being made
+            why = f"all {pool.get_size()} connections of the pool are in use: see DB_POOL_MAX_SIZE"
+            raise busy(error, why) from error
 
     def _release_later(self, pool: "Pool", connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
         """Gives a connection back whose statement was cancelled, in a task of its own.

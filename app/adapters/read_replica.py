@@ -14,7 +14,7 @@ from app.core.catching_up import CatchingUp
 from app.core.interruptions import Interruptions
 from app.core.lateness import Lateness
 from app.core.replica_lag import ReplicaLag
-from app.errors import DependencyDown, Interrupted, TooLarge, describe
+from app.errors import Busy, DependencyDown, Interrupted, TooLarge, describe
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -86,7 +86,8 @@ class ReadReplica:
         """A connection for reads alone, which shows all that an earlier one has shown. Outages are raised as
         `DependencyDown`; the next one is of the primary then, but after `TooLarge` and `Interrupted`, which concern one
         statement alone: on a standby, what it replays ends reads that stand in its way. Where it ends one after the
-        other, the primary takes its place for a minute.
+        other, the primary takes its place for a minute. After `Busy` reads stay as well: whether the replica is there,
+        probes tell, and the primary is not asked what is too much for it.
 
         A URL may lead to several servers, and each is late in its own way. One that is a moment behind what was seen
         is waited for. One that is further behind, or too late, leaves this read to the primary. Where all reads go
@@ -104,7 +105,7 @@ class ReadReplica:
                             yield connection
                             await self._show(connection, source)
                             return
-            except TooLarge:
+            except (Busy, TooLarge):
                 raise
             except Interrupted:
                 self._count_interruption()

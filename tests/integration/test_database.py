@@ -9,7 +9,7 @@ import pytest
 
 from app import metrics
 from app.adapters.postgres import Database
-from app.errors import DependencyDown
+from app.errors import Busy, DependencyDown
 from tests.faults.proxy import proxied_url
 from tests.support.pipeline import counted, database, until
 
@@ -19,8 +19,9 @@ async def test_one_silent_connection_is_enough_to_give_up_all_of_the_pool(databa
         async with database(url, min_size=4, statement_timeout_ms=200) as opened:
             proxy.black_hole()
             proxy.heal()
-            with pytest.raises(DependencyDown):
+            with pytest.raises(DependencyDown) as silent:
                 await ask(opened)
+            assert not isinstance(silent.value, Busy)
             await opened.open()
             assert await ask(opened) == 1
 
@@ -82,6 +83,16 @@ async def test_silent_postgres_holds_nobody_beyond_a_deadline(
             await until(lambda: answers(opened))
     gc.collect()
     assert unread == []
+
+
+async def test_server_that_takes_no_further_connection_is_not_busy(database_url: str) -> None:
+    with proxied_url(database_url) as (proxy, url):
+        async with database(url, min_size=1, max_size=2, connect_timeout_sec=0.5) as opened, opened.connection():
+            proxy.black_hole()
+            with pytest.raises(DependencyDown) as silent:
+                await ask(opened)
+            assert not isinstance(silent.value, Busy)
+            proxy.heal()
 
 
 async def test_work_cancelled_on_a_live_server_keeps_its_connection(database_url: str) -> None:

@@ -5,7 +5,8 @@ import contextlib
 import pytest
 
 from app.adapters.postgres import Database
-from app.errors import DependencyDown
+from app.errors import Busy, DependencyDown
+from tests.faults.proxy import proxied_url
 from tests.support.pgbouncer import pgbouncer
 from tests.support.pipeline import database, until
 from tests.support.postgres_servers import own_postgres
@@ -22,13 +23,28 @@ async def test_wait_in_the_queue_of_a_pooler_ends_no_other_connection(database_u
             transaction = only.transaction()
             await transaction.start()
             assert await only.fetchval("SELECT 1") == 1  # the pooler has no other connection now
-            with pytest.raises(DependencyDown, match="TimeoutError"):
+            with pytest.raises(Busy, match="TimeoutError: no answer in time; a pooler"):
                 async with opened.connection() as queued:
                     await queued.fetchval("SELECT 1")
             await transaction.rollback()
             assert await held.fetchval("SELECT 1") == 1
             async with opened.connection() as next_one:
                 assert await next_one.fetchval("SELECT 1") == 1
+
+
+async def test_server_that_falls_silent_behind_a_pooler_is_not_busy(database_url: str) -> None:
+    with proxied_url(database_url) as (proxy, through_proxy), pgbouncer(through_proxy) as url:
+        async with database(url, has_sessions=False, statement_timeout_ms=100) as opened:
+
+            async def ask() -> None:
+                async with opened.connection() as connection, connection.transaction():
+                    proxy.black_hole()
+                    await connection.fetchval("SELECT 1")
+
+            with pytest.raises(DependencyDown) as silent:
+                await ask()
+            assert not isinstance(silent.value, Busy)
+            proxy.heal()
 
 
 async def test_another_server_behind_a_pooler_is_noticed() -> None:

@@ -15,7 +15,7 @@ from app.adapters.postgres import Database
 from app.adapters.read_replica import ReadReplica
 from app.core import interruptions, lateness
 from app.core.database_url import for_reads
-from app.errors import DependencyDown, Interrupted, TooLarge
+from app.errors import Busy, DependencyDown, Interrupted, TooLarge
 from tests.faults.proxy import proxied
 from tests.support.pipeline import database, until
 from tests.support.postgres_servers import OwnPostgres, primary_and_standby
@@ -147,6 +147,22 @@ async def test_replica_whose_connections_are_all_in_use_is_not_away(servers: tup
             for _ in range(_OPTIONS.max_size):
                 await reads.enter_async_context(replica.connection())
             assert await is_used(replica)
+
+
+async def test_read_that_finds_all_connections_in_use_leaves_the_others_where_they_are(
+    servers: tuple[OwnPostgres, OwnPostgres],
+) -> None:
+    """The primary is not asked what is too much for the replica."""
+    primary, standby = servers
+    async with replica_at(f"127.0.0.1:{standby.port}", primary, max_size=2, connect_timeout_sec=1.0) as replica:
+        await until(lambda: is_used(replica))
+        source = replica.source
+        async with replica.connection(), replica.connection():
+            with pytest.raises(Busy, match="all 2 connections of the pool are in use: see DB_POOL_MAX_SIZE"):
+                async with replica.connection():
+                    pass
+        assert replica.source == source
+        assert await ports(replica) == {standby.port}
 
 
 async def fail_a_read(replica: ReadReplica) -> None:
