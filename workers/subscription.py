@@ -12,8 +12,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from app import metrics
-from app.adapters import kafka, topic_ids, topic_settings
+from app.adapters import kafka, topic_settings
 from app.adapters.kafka_bounds import bounded, bounded_again, by_leader, set_quiet, stop_consumer
+from app.adapters.topic_ids import TopicIdReader
 from app.core.events import TOPICS
 from app.errors import DependencyDown
 from workers import damaged_batches, lag
@@ -45,6 +46,7 @@ class Subscription:
         self._metadata = metadata
         self._options = options
         self._group = group
+        self._id_reader = TopicIdReader(metadata)
         self._topic_ids: dict[str, str] = {}
         self._offsets = Offsets()
         self._stall = lag.StallDetector(time.monotonic())
@@ -221,7 +223,7 @@ class Subscription:
         self._client.resume(*partitions)
 
     async def _read_topic_ids(self, names: Sequence[str]) -> dict[str, str]:
-        return await bounded_again(lambda: topic_ids.read(self._metadata, names), _CALL_TIMEOUT_SEC)
+        return await bounded_again(lambda: self._id_reader.read(names), _CALL_TIMEOUT_SEC)
 
     async def _check_settings(self) -> None:
         found = await kafka.read_topic_settings(self._options, list(self._topic_ids), timeout_sec=_CALL_TIMEOUT_SEC)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.types import (
     Boolean,
     CompactArray,
@@ -120,29 +121,45 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         return request_struct_class(wanted, False, False, False, {})
 
 
-async def read(client: AIOKafkaClient, topics: Sequence[str]) -> dict[str, str]:
-    """Topic → id, for those that exist; the id is empty where the broker has none. Never makes a topic. Any broker will
-    do: one that is away, and still among those that are known, costs no more than its turn. Raises `KafkaError`.
+class TopicIdReader:
+    """Asks any broker. One that was silent is asked after the others until it answers, so that it costs its turn once,
+    however long it is among those that are known: it may be away for this client alone.
     """
-    nodes = [broker.nodeId for broker in client.cluster.brokers()]
-    failed: Exception = KafkaError("no broker is known")
-    random.shuffle(nodes)
-    for turn, node in enumerate(nodes, 1):
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+        self._silent: set[int] = set()
+
+    async def read(self, topics: Sequence[str]) -> dict[str, str]:
+        """Topic → id, for those that exist; the id is empty where the broker has none. Never makes a topic. Raises
+        `KafkaError`.
+        """
+        nodes = [broker.nodeId for broker in self._client.cluster.brokers()]
+        failed: Exception = KafkaError("no broker is known")
+        random.shuffle(nodes)
+        nodes.sort(key=self._silent.__contains__)
+        for turn, node in enumerate(nodes, 1):
+            try:
+                # The last one has until the caller's deadline.
+                async with asyncio.timeout(_ANSWER_SEC if turn < len(nodes) else None):
+                    found = await self._ask(node, topics)
+            except (KafkaError, OSError) as error:
+                if isinstance(error, TimeoutError):
+                    self._silent.add(node)
+                failed = error
+            else:
+                self._silent.discard(node)
+                return found
+        raise failed
+
+    async def _ask(self, node: int, topics: Sequence[str]) -> dict[str, str]:
         try:
-            async with asyncio.timeout(_ANSWER_SEC if turn < len(nodes) else None):  # else the caller sets the deadline
-                return await _ask(client, node, topics)
-        except (KafkaError, OSError) as error:
-            failed = error
-    raise failed
-
-
-async def _ask(client: AIOKafkaClient, node: int, topics: Sequence[str]) -> dict[str, str]:
-    try:
-        response = await client.send(node, _MetadataRequest(topics))
-    except NotImplementedError:  # a broker before 2.8, one of another brand, or a mock
-        return dict.fromkeys(set(topics) & set((await client.fetch_all_metadata()).topics()), "")
-    return {
-        topic: "" if topic_id == _NO_ID else topic_id
-        for error_code, topic, topic_id, *_ in response.topics
-        if error_code == 0
-    }
+            response = await self._client.send(node, _MetadataRequest(topics))
+        except NotImplementedError:  # a broker before 2.8, one of another brand, or a mock
+            response = await self._client.send(node, MetadataRequest())  # of all: some make those that are named
+            return {topic: "" for error_code, topic, *_ in response.topics if error_code == 0 and topic in topics}
+        return {
+            topic: "" if topic_id == _NO_ID else topic_id
+            for error_code, topic, topic_id, *_ in response.topics
+            if error_code == 0
+        }

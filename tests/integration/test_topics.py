@@ -1,18 +1,22 @@
 """Topics at the start: made where they are missing, and said where they cannot be; and how one is told from another."""
 
 import contextlib
+import random
 from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import BrokerMetadata
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic
 
 from app import metrics
 from app.adapters import topic_ids
 from app.adapters.kafka import TopicOptions, ensure_topics
+from app.adapters.topic_ids import TopicIdReader
 from app.adapters.topic_settings import OURS
 from app.errors import DependencyDown, UserError
+from tests.faults.proxy import proxied
 from tests.support.pipeline import counted, kafka_options, until
 from tests.support.service import eventually
 from tests.support.topics import admin_client, delete_topics, partitions
@@ -59,17 +63,18 @@ async def test_a_broker_without_topic_ids_tells_which_topics_exist(kafka: str, t
     client = ClientOfAnotherBrand(**kafka_options(kafka).client_arguments())
     await client.bootstrap()
     try:
-        assert await topic_ids.read(client, [name]) == {}
+        reader = TopicIdReader(client)
+        assert await reader.read([name]) == {}
         await ensure_topics(kafka_options(kafka), ["one"], TopicOptions(prefix=topic_prefix), timeout_sec=10.0)
 
         async def there() -> bool:
-            return await topic_ids.read(client, [name, "other"]) == {name: ""}
+            return await reader.read([name, "other"]) == {name: ""}
 
         await until(there)
         delete_topics(kafka, name)
 
         async def gone() -> bool:
-            return await topic_ids.read(client, [name]) == {}
+            return await reader.read([name]) == {}
 
         await until(gone)
         with pytest.raises(Recreated, match=f"topic {name} was deleted"):
@@ -83,23 +88,60 @@ async def test_a_topic_recreated_has_another_id(kafka: str, topic_prefix: str) -
     client = AIOKafkaClient(**kafka_options(kafka).client_arguments())
     await client.bootstrap()
     try:
-        assert await topic_ids.read(client, [name]) == {}
+        reader = TopicIdReader(client)
+        assert await reader.read([name]) == {}
         await ensure_topics(kafka_options(kafka), ["one"], options, timeout_sec=10.0)
 
         async def there() -> bool:
-            return name in await topic_ids.read(client, [name])
+            return name in await reader.read([name])
 
         await until(there)
-        first = (await topic_ids.read(client, [name]))[name]
+        first = (await reader.read([name]))[name]
         delete_topics(kafka, name)
 
         async def another() -> bool:
             await ensure_topics(kafka_options(kafka), ["one"], options, timeout_sec=10.0)
-            return (await topic_ids.read(client, [name])).get(name) not in (None, first)
+            return (await reader.read([name])).get(name) not in (None, first)
 
         await until(another)
     finally:
         await client.close()
+
+
+@pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning")
+@pytest.mark.parametrize("brand", [AIOKafkaClient, ClientOfAnotherBrand])
+async def test_broker_that_is_silent_costs_its_turn_once(
+    kafka: str, monkeypatch: pytest.MonkeyPatch, brand: type[AIOKafkaClient]
+) -> None:
+    client, asked = brand(**kafka_options(kafka).client_arguments()), []
+    send = client.send
+
+    async def send_and_tell(node_id: int, request: Any) -> Any:
+        asked.append(node_id)
+        return await send(node_id, request)
+
+    monkeypatch.setattr(client, "send", send_and_tell)
+    monkeypatch.setattr(random, "shuffle", lambda nodes: nodes.sort(reverse=True))
+    reader = TopicIdReader(client)
+    host, port = kafka.split(":")
+    with proxied(host, int(port)) as proxy:
+        proxy.black_hole()
+        await client.bootstrap()
+        try:
+            (real,) = (broker.nodeId for broker in client.cluster.brokers())
+            silent = real + 1
+            client.cluster._brokers[silent] = BrokerMetadata(silent, "127.0.0.1", proxy.port, None)
+            assert await reader.read([]) == {}
+            assert set(asked) == {silent, real}
+            asked.clear()
+            for _ in range(3):
+                assert await reader.read([]) == {}
+            assert set(asked) == {real}
+            proxy.heal()
+            del client.cluster._brokers[real]  # no other one is left
+            assert await reader.read([]) == {}
+        finally:
+            await client.close()
 
 
 def settings_of(kafka: str, topic: str) -> dict[str, str]:
