@@ -118,6 +118,13 @@ class Columns(Struct, frozen=True, kw_only=True):
         """The columns that are read."""
         return list(self.fields.values())
 
+    @property
+    def tell_ids(self) -> bool:
+        """Whether they have the ids of all events that may be taken back: not so where ids are derived from the rows.
+        Nobody takes an impression back.
+        """
+        return "event_id" in self.fields or self.event_type == "impression"
+
 
 def guess(present: Sequence[str], options: ImportOptions) -> Columns:
     """The mapping for a file that has the columns `present`. Raises `UserError` that lists every error."""

@@ -31,6 +31,10 @@ class LocalLog(Struct, frozen=True):
     options: ImportOptions = ImportOptions()
     engine: str = LOCAL
 
+    @property
+    def tells_ids(self) -> bool:
+        return all(file.layout.columns.tell_ids for file in self.files)
+
     def contents(self) -> tuple[tuple[str, int], ...]:
         return tuple((file.path.name, file.path.stat().st_size) for file in self.files)
 

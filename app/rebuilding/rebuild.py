@@ -86,6 +86,11 @@ class Log(Protocol):
         """What the files are read by."""
         ...
 
+    @property
+    def tells_ids(self) -> bool:
+        """Whether it tells by their ids which events the files hold, of those that may have been taken back."""
+        ...
+
     def contents(self) -> tuple[tuple[str, int], ...]:
         """What is read, by name and size in bytes; empty if nothing is."""
         ...
@@ -149,7 +154,7 @@ class Rebuild:
             await building.drop(self._live)
             await generations.begin_building(self._live, encode_progress(progress))
             await building.create(self._live, slices, min(first or until, until))
-            if self._log.engine == LOCAL or not files:  # Spark does not tell which events the files have
+            if self._log.tells_ids:  # otherwise the files may hold the events: cancellations of these count, too
                 await counted_events.mark_lone_cancels(self._live)
             # What cannot be copied is told before the work, and not at the swap.
             await building_schema.check_shape(self._live, pairs_indexed=False)

@@ -62,20 +62,21 @@ async def test_rebuild_counts_other_types_and_cancellations_as_they_were(databas
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("files", ["with_ids.jsonl", "without_ids.jsonl", None])
 async def test_cancellations_of_events_that_are_no_longer_stored_take_nothing_back(
-    database_url: str, pool: asyncpg.Pool, tmp_path: Path
+    database_url: str, pool: asyncpg.Pool, tmp_path: Path, files: str | None
 ) -> None:
     events = with_other_types([event for event in log(1_000) if event["event_type"] == "purchase"])
     await counted(database_url, pool, events)
     cancelled = {event["cancels"] for event in events if "cancels" in event}
     expired = [event for event in events if event["event_id"] in cancelled]
     await no_longer_stored(pool, expired)
-    write(file := tmp_path / "old.jsonl", expired)
+    write(tmp_path / "with_ids.jsonl", expired)
+    write(tmp_path / "without_ids.jsonl", [without(event, "event_id") for event in expired])
     kept = [event for event in events if event["event_type"] == "purchase" and event not in expired]
-    for arguments in ((str(file), "--yes"), ("--yes",)):
-        await rebuilt(database_url, *arguments)
-        found = await pool.fetch("SELECT item_id, purchases FROM item_stats WHERE purchases <> 0")
-        assert dict(found) == Counter(event["item_id"] for event in kept), arguments
+    await rebuilt(database_url, *([str(tmp_path / files)] if files else []), "--yes")
+    found = await pool.fetch("SELECT item_id, purchases FROM item_stats WHERE purchases <> 0")
+    assert dict(found) == Counter(event["item_id"] for event in kept)
 
 
 @pytest.mark.slow
@@ -193,6 +194,10 @@ async def counted(database_url: str, pool: asyncpg.Pool, events: Sequence[dict[s
 
 async def no_longer_stored(pool: asyncpg.Pool, events: Sequence[dict[str, Any]]) -> None:
     await pool.execute("DELETE FROM events WHERE event_id = ANY ($1)", [event["event_id"] for event in events])
+
+
+def without(event: dict[str, Any], field: str) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != field}
 
 
 def write(file: Path, events: Sequence[dict[str, Any]]) -> None:

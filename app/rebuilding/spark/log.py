@@ -54,6 +54,7 @@ class SparkLog:
     """
 
     engine = SPARK
+    tells_ids = False
 
     def __init__(self, spark: Any, sets: Sequence[DataSet], work: str, latest_ms: int, options: ImportOptions) -> None:
         self._spark = spark
