@@ -259,7 +259,7 @@ async def forget_erased(connection: "Connection", user_ids: Collection[str], num
 async def swap(connection: "Connection") -> None:
     """Puts the tables in place of those that serve. In a transaction that has locked those."""
     async with live_names(connection) as live:
-        for table in _TABLES:  # some may have been granted meanwhile
+        for table in _TABLES:  # some may have been granted or revoked meanwhile
             await _run(connection, "privileges_of", table)
         await connection.execute(_SQL["copy_new_items"])
         await connection.fetchval(_SQL["copy_sequence"])

@@ -64,26 +64,37 @@ FROM pg_class AS r
 WHERE r.oid = $1::text::regclass AND pg_get_userbyid(r.relowner) <> current_user;
 
 -- name: privileges_of
--- The statements that give a copy of the table, and the sequence of its keys, the privileges of the original.
-WITH originals AS (
-    SELECT r.oid, r.relname, r.relowner, r.relacl, CASE r.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END AS kind
-    FROM pg_class AS r
-    WHERE
-        r.oid = $1::text::regclass
+-- The statements that take from a copy of the table, and from the sequence of its keys, what others than the owner have
+-- on them, and give it the privileges of the original. Default privileges may have given some to the copy, and others
+-- may have been granted and revoked since it was made.
+WITH tables AS (
+    SELECT $1::text::regclass AS oid, FALSE AS is_copy
+    UNION ALL
+    SELECT format('%I.%I', $2::text, relname)::regclass, TRUE FROM pg_class WHERE oid = $1::text::regclass
+),
+relations AS (
+    SELECT
+        r.oid, r.relname, r.relowner, r.relacl, t.is_copy, CASE r.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END AS kind
+    FROM tables AS t
+    JOIN pg_class AS r ON
+        r.oid = t.oid
         OR (
             r.relkind = 'S'
             AND r.oid IN (
                 SELECT d.objid FROM pg_depend AS d
-                WHERE d.classid = 'pg_class'::regclass AND d.refobjid = $1::text::regclass AND d.deptype = 'i'
+                WHERE d.classid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.deptype = 'i'
             )
         )
 )
 SELECT format(
-    'GRANT %s ON %s%I.%I TO %s%s', a.privilege_type, r.kind, $2::text, r.relname,
+    '%s %s ON %s%I.%I %s %s %s',
+    CASE WHEN r.is_copy THEN 'REVOKE' ELSE 'GRANT' END,
+    a.privilege_type, r.kind, $2::text, r.relname,
+    CASE WHEN r.is_copy THEN 'FROM' ELSE 'TO' END,
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    CASE WHEN r.is_copy THEN 'CASCADE' WHEN a.is_grantable THEN 'WITH GRANT OPTION' ELSE '' END
 )
-FROM originals AS r
+FROM relations AS r
 CROSS JOIN LATERAL (
     SELECT privilege_type, grantee, is_grantable FROM aclexplode(r.relacl)
     UNION ALL
@@ -92,7 +103,8 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL aclexplode(c.attacl) AS of_column
     WHERE c.attrelid = r.oid AND NOT c.attisdropped
 ) AS a
-WHERE a.grantee <> r.relowner;
+WHERE a.grantee <> r.relowner
+ORDER BY r.is_copy DESC;
 
 -- name: owner
 SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class WHERE oid = 'item_stats'::regclass;

@@ -40,7 +40,7 @@ async def check_shape(connection: "Connection", *, pairs_indexed: bool) -> None:
         serving = {tuple(row) for row in await connection.fetch(_SQL["shape"], await live_schema(connection))}
         made = {tuple(row) for row in await connection.fetch(_SQL["shape"], SCHEMA)}
     changed = {
-        f"{kind} {name} of {table}"
+        " ".join(filter(None, (kind, name, "of", table)))
         for table, kind, name, _ in serving ^ made
         if pairs_indexed or (table, kind) != ("item_pairs", "index")
     }

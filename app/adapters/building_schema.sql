@@ -3,8 +3,8 @@ SELECT quote_ident(n.nspname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid
 WHERE c.oid = 'item_stats'::regclass;
 
 -- name: shape
--- What the tables of a schema consist of, a row a part, to compare those that are being built with those that serve. A
--- key is an index.
+-- What the tables of a schema consist of and are made with, a row a part, to compare those that are being built with
+-- those that serve. A key is an index.
 WITH tables AS (
     SELECT oid, relname FROM pg_class
     WHERE relnamespace = $1::text::regnamespace AND relname IN ('item_stats', 'user_history', 'item_pairs')
@@ -31,7 +31,19 @@ SELECT
     replace(pg_get_indexdef(r.oid), format(' ON %s.%I ', $1::text, t.relname), format(' ON %I ', t.relname))
 FROM tables AS t
 JOIN pg_index AS i ON i.indrelid = t.oid
-JOIN pg_class AS r ON r.oid = i.indexrelid;
+JOIN pg_class AS r ON r.oid = i.indexrelid
+UNION ALL
+SELECT t.relname, 'owner', '', pg_get_userbyid(c.relowner)
+FROM tables AS t
+JOIN pg_class AS c ON c.oid = t.oid
+UNION ALL
+SELECT t.relname, 'storage parameters', CASE WHEN c.oid = t.oid THEN '' ELSE 'for TOAST' END, o.options
+FROM tables AS t
+JOIN pg_class AS s ON s.oid = t.oid
+JOIN pg_class AS c ON c.oid IN (s.oid, s.reltoastrelid)
+CROSS JOIN LATERAL (
+    SELECT string_agg(option, ', ' ORDER BY option) AS options FROM unnest(c.reloptions) AS u (option)
+) AS o;
 
 -- name: dependents
 -- Views, triggers, foreign keys and functions of others that go with the tables that serve when those are dropped, and

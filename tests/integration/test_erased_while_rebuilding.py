@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pyarrow as pa
@@ -26,6 +25,7 @@ from app.rebuilding.slices import Job
 from app.rebuilding.spark import log as spark_log
 from app.rebuilding.spark.stages import HISTORIES
 from app.rebuilding.swap import swap
+from tests.support.database import as_superuser
 from tests.support.pipeline import until
 from tests.support.rebuilding import log, start_rebuild, store_and_count
 from workers.batch import FeatureWriter
@@ -166,7 +166,7 @@ async def test_users_are_erased_while_tables_are_left_that_a_superuser_has_made(
         raise asyncpg.LockNotAvailableError("lock timeout")
 
     monkeypatch.setattr(building, "drop_former", fails)
-    of_superuser = urlsplit(stack.postgres.admin_url)._replace(path=urlsplit(database_url).path).geturl()
+    of_superuser = as_superuser(stack, database_url)
     async with building.connection(of_superuser) as live, building.connection(of_superuser, building=True) as built:
         rebuild = await begin(of_superuser, live)
         await store_and_count(pool, FeatureWriter(opened, max_retries=1), log(100))

@@ -7,10 +7,12 @@ import asyncpg
 import pytest
 
 from app.adapters import building, generations
+from app.devstack import Stack
 from app.errors import UserError
 from app.rebuilding.local_log import LocalLog
 from app.rebuilding.rebuild import Rebuild
 from app.rebuilding.swap import swap
+from tests.support.database import as_superuser
 from tests.support.rebuilding import generation, rebuild, rebuilt
 
 Pool = asyncpg.Pool
@@ -51,6 +53,16 @@ async def swapped(begun: Rebuild, built: asyncpg.Connection) -> None:
             "constraint novel of item_pairs",
         ),
         ("CREATE INDEX novel ON item_pairs (weight)", "DROP INDEX novel", "index novel of item_pairs"),
+        (
+            "ALTER TABLE item_stats SET (fillfactor = 90)",
+            "ALTER TABLE item_stats SET (fillfactor = 50)",
+            "storage parameters of item_stats",
+        ),
+        (
+            "ALTER TABLE user_history SET (toast.autovacuum_enabled = off)",
+            "ALTER TABLE user_history RESET (toast.autovacuum_enabled)",
+            "storage parameters for TOAST of user_history",
+        ),
     ],
 )
 async def test_tables_that_a_migration_has_changed_meanwhile_are_not_swapped(
@@ -66,6 +78,13 @@ async def test_tables_that_a_migration_has_changed_meanwhile_are_not_swapped(
         await pool.execute(undo)
         await swapped(begun, built)
         assert await generation(pool) == 2
+
+
+async def test_tables_that_have_another_owner_meanwhile_are_not_swapped(stack: Stack, database_url: str) -> None:
+    async with ready_to_swap(as_superuser(stack, database_url)) as (begun, built):
+        await built.execute("ALTER TABLE public.user_history OWNER TO CURRENT_USER")
+        with pytest.raises(UserError, match=r": owner of user_history\. The new"):
+            await swapped(begun, built)
 
 
 _FUNCTION = "CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
@@ -109,12 +128,20 @@ async def test_new_tables_and_their_sequence_have_the_privileges_of_the_old_ones
     """Without that of the sequence, a service that is not the owner would not be ready after its next connection."""
     given = (
         "SELECT relname, relacl::text FROM pg_class "
-        "WHERE relnamespace = 'public'::regnamespace AND relname IN ('item_stats', 'item_stats_item_key_seq')"
+        "WHERE relnamespace = 'public'::regnamespace AND relname IN ('item_stats', 'item_stats_item_key_seq') "
+        "UNION ALL SELECT attname, attacl::text FROM pg_attribute WHERE attrelid = 'item_stats'::regclass"
     )
     await pool.execute("GRANT SELECT, UPDATE ON SEQUENCE item_stats_item_key_seq TO pg_monitor WITH GRANT OPTION")
+    await pool.execute("GRANT USAGE ON SEQUENCE item_stats_item_key_seq TO PUBLIC")
+    await pool.execute("GRANT INSERT, UPDATE (views, clicks) ON item_stats TO pg_monitor")
+    await pool.execute("ALTER DEFAULT PRIVILEGES GRANT TRUNCATE ON TABLES TO pg_monitor")
     async with ready_to_swap(database_url) as (begun, built):
-        await pool.execute("GRANT SELECT ON item_stats TO pg_monitor")  # meanwhile
+        # Meanwhile:
+        await pool.execute("GRANT SELECT ON item_stats TO pg_monitor")
+        await pool.execute("REVOKE INSERT, UPDATE (views) ON item_stats FROM pg_monitor")
+        await pool.execute("REVOKE USAGE ON SEQUENCE item_stats_item_key_seq FROM PUBLIC")
         before = dict(await pool.fetch(given))
-        assert all("pg_monitor=" in privileges for privileges in before.values())
+        held = {name: privileges for name, privileges in before.items() if privileges and "pg_monitor=" in privileges}
+        assert held.keys() == {"item_stats", "item_stats_item_key_seq", "clicks"}
         await swapped(begun, built)
     assert dict(await pool.fetch(given)) == before

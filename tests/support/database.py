@@ -25,6 +25,11 @@ def stored(database_url: str) -> tuple[int, int]:
     return ask(database_url, "SELECT count(*) FROM events"), ask(database_url, "SELECT count(*) FROM event_outbox")
 
 
+def as_superuser(stack: Stack, database_url: str) -> str:
+    """The URL of the same database for the superuser."""
+    return urlsplit(stack.postgres.admin_url)._replace(path=urlsplit(database_url).path).geturl()
+
+
 def drop_database(stack: Stack, name: str) -> None:
     """As the superuser, if there is one: only that role may end an autovacuum worker in the database."""
     url = stack.postgres.admin_url if DATABASE_URL in stack.servers else stack.database_url
