@@ -141,7 +141,7 @@ async def drop_former(connection: "Connection") -> None:
 
 async def complete(connection: "Connection") -> None:
     """Adds what a rebuild that an earlier release began lacks."""
-    await connection.execute(_SQL["complete"])
+    await connection.execute(_SQL["complete"].format(owner=await connection.fetchval(_SQL["owner"])))
 
 
 async def publications(connection: "Connection") -> list[str]:

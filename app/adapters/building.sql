@@ -166,7 +166,8 @@ SELECT slice, file_rows, files_done, events_until, events_done, events, rejected
 FROM reco_building.slices ORDER BY slice;
 
 -- name: complete
--- A rebuild that an earlier release began.
+-- A rebuild that an earlier release began. As in `make_tables` the schema is the owner's.
+ALTER SCHEMA reco_building OWNER TO {owner};
 ALTER TABLE reco_building.slices
     ADD COLUMN IF NOT EXISTS rejected bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS first_rejected text;
