@@ -39,7 +39,7 @@ async def count_received(connection: "Connection", begin: datetime, end: datetim
 
 async def mark_lone_cancels(connection: "Connection") -> None:
     """Cancellations of events that are not stored: `read_received` and `read_counted` leave out those of them whose
-    event is not in the files either. In the transaction that begins the rebuild.
+    event is not in the files either. Before any stored event is folded.
     """
     await connection.execute(_SQL["mark_lone_cancels"])
 

@@ -8,11 +8,13 @@ SELECT min(received_at) FROM events;
 SELECT count(*) FROM events WHERE received_at >= $1 AND received_at < $2;
 
 -- name: mark_lone_cancels
--- When a rebuild is begun, and not later: what expires after that may have been folded before.
+-- When a rebuild is begun, or goes on and has folded no stored events yet; and not later: what expires after that may
+-- have been folded before.
 INSERT INTO reco_building.lone_cancels (event_id, cancels)
 SELECT e.event_id, e.payload ->> 'cancels'
 FROM events AS e
-WHERE e.event_type = 'cancel' AND NOT EXISTS (SELECT FROM events AS c WHERE c.event_id = e.payload ->> 'cancels');
+WHERE e.event_type = 'cancel' AND NOT EXISTS (SELECT FROM events AS c WHERE c.event_id = e.payload ->> 'cancels')
+ON CONFLICT DO NOTHING;
 
 -- name: read_received
 -- A slice ($4 of $5) of the counted events received from $1 to before $2, in order of arrival. Counted until $3: by

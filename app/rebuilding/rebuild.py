@@ -226,6 +226,10 @@ class Rebuild:
                 "The unfinished rebuild was begun with other options for the columns and types of its files. Give the "
                 "same options, or give it up with `reco rebuild --drop`"
             )
+        parts = await building.slices(self._live)
+        # What has expired since it was begun is folded nowhere then.
+        if self._log.tells_ids and progress.first and all(part.events_until <= progress.first for part in parts):
+            await counted_events.mark_lone_cancels(self._live)
 
     async def _reads_files(self) -> bool:
         """Whether some of the files are still to be read."""
