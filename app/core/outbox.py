@@ -48,6 +48,8 @@ class ClaimCursor:
         """When which id was the greatest that had been claimed: the floors to come."""
         self._start = 0
         """Where the next scan begins: at the start, or behind rows below the floor that the last ones have seen."""
+        self._end = 0
+        """Where these scans end: at the floor of when the first began."""
         self._wants_start = True
         self._scanned_at = -math.inf
         self._no_scan_before = -math.inf
@@ -60,14 +62,16 @@ class ClaimCursor:
         if self.from_start_in(now) > 0:
             return self._place
         self._wants_start, self._scanned_at = False, now
+        if self._start == 0:
+            self._end = self._floor
         return self._start
 
     def claimed(self, after_id: int, last_id: int | None, *, full: bool, began: float, now: float) -> None:
         """Records what a claim that began at `began` behind `after_id` has found, and its greatest id."""
         self._scanned(after_id, began, now)
         is_scan = after_id == self._start
-        if after_id < self._floor:
-            self._start = last_id if full and last_id is not None and last_id < self._floor else 0
+        if is_scan:
+            self._start = last_id if full and last_id is not None and last_id < self._end else 0
         if last_id is not None:
             self._greatest = max(self._greatest, last_id)
             if not self._marks or now - self._marks[-1][0] >= self._longest_insert_sec / _MARKS:

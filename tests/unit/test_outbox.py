@@ -89,6 +89,36 @@ def test_rows_that_wait_for_a_partition_let_newer_ones_come_first() -> None:
     assert cursor.begin(now + RESTART_AFTER_SEC) == 0
 
 
+def test_a_claim_of_newer_rows_leaves_the_scans_where_they_are() -> None:
+    cursor = ClaimCursor(LONGEST)
+    claim(cursor, 0.0, 500)
+    claim(cursor, 1.6, 900)
+    claim(cursor, LONGEST, 950, full=False)
+    assert cursor.begin(26.0) == 0
+    cursor.claimed(0, 100, full=True, began=26.0, now=26.0)
+    cursor.held_up(0, 26.0)
+    assert cursor.begin(26.5) == 500
+    assert cursor.begin(26.7) == 900  # the floor has moved
+    cursor.claimed(500, None, full=False, began=26.5, now=26.71)
+    assert cursor.begin(27.0) == 100
+
+
+def test_scans_end_where_the_floor_was_when_they_began() -> None:
+    """Else those of a floor that moves as fast would never come back to the first rows."""
+    cursor, now, greatest, starts = ClaimCursor(LONGEST), 0.0, 0, []
+    for _ in range(2_000):
+        after_id = cursor.begin(now)
+        if after_id < greatest - 3 * LONGEST * 10:
+            starts.append(after_id)
+            cursor.claimed(after_id, after_id + 10, full=True, began=now, now=now)
+            cursor.held_up(after_id, now)
+        else:
+            greatest = int(now * 10) + 1
+            cursor.claimed(after_id, greatest, full=False, began=now, now=now)
+        now += 0.1
+    assert starts.count(0) > 1
+
+
 @pytest.mark.parametrize("due_again_sec", [5.0, 60.0])
 def test_rows_behind_many_that_wait_for_a_partition_have_their_turn(due_again_sec: float) -> None:
     size, waiting, now = 10, 300, LONGEST + 1.0
