@@ -39,8 +39,8 @@ _EVENT_LAG: Final = metrics.RELAY_EVENT_LAG.labels().observe
 _LANES: Final = 2
 # Postgres ends the transaction of a relay that is frozen in a batch so long after the publish timeout.
 _LEASE_SPARE_SEC: Final = 5.0
-# Where all partitions take nothing, a lane writes no more rows a second anew.
-_POSTPONED_A_SEC: Final = 10_000
+# While all rows wait for their partitions, a lane postpones no more of them a second.
+_POSTPONED_A_SEC: Final = 1_000
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
 
@@ -100,6 +100,7 @@ class Relay:
         self._outages: list[Outage] = []
         self._passed_over = PassedOver()
         self._failing = FailingPartitions()
+        self._nothing_else = False
 
     async def run(self, stop: asyncio.Event, progress: Progress) -> None:
         wake = OutboxWake(self._database)
@@ -138,7 +139,7 @@ class Relay:
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
                 progress.beat(self._detail())
-                if counts.postponed == counts.claimed > 0:
+                if self._all_wait(counts):
                     await wait_for_stop(stop, counts.postponed / _POSTPONED_A_SEC)
                 if counts.more_in_sec > 0 and not stop.is_set():
                     locked = time.monotonic() < locked_until
@@ -159,6 +160,16 @@ class Relay:
                 _log.info("relay_resumes", lane=lane, after_failures=failures)
                 resumed = True
         return resumed
+
+    def _all_wait(self, counts: BatchCounts) -> bool:
+        """Whether there is nothing but rows that wait for their partitions: claims have come to the last row since one
+        was published.
+        """
+        if counts.published:
+            self._nothing_else = False
+        elif counts.postponed == counts.claimed and counts.more_in_sec > 0:
+            self._nothing_else = True
+        return self._nothing_else and counts.postponed == counts.claimed > 0
 
     def _detail(self) -> str | None:
         """What a lane waits for, also while the other lane finds no rows."""
