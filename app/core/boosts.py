@@ -10,7 +10,7 @@ from app.core.rules import Rules
 
 _score: Final = itemgetter(0)
 # Where rules bury and none raises, the buried wait until so many candidates were looked at.
-_DEEP: Final = 4_000
+_DEEP: Final = 1_000
 
 
 class Boosts:
