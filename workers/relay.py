@@ -39,7 +39,7 @@ _EVENT_LAG: Final = metrics.RELAY_EVENT_LAG.labels().observe
 _LANES: Final = 2
 # Postgres ends the transaction of a relay that is frozen in a batch so long after the publish timeout.
 _LEASE_SPARE_SEC: Final = 5.0
-# While all rows wait for their partitions, a lane postpones no more of them a second.
+# While all rows wait for their partitions, a lane postpones at most so many a second.
 _POSTPONED_A_SEC: Final = 1_000
 # Rows of a lost connection's transaction stay locked until the server ends it, without a notification.
 _LEASE_POLL_SEC: Final = 1.0
@@ -68,6 +68,10 @@ class BatchCounts(Struct, frozen=True):
     postponed: int = 0
     more_in_sec: float = math.inf
     """When there may be more that is due: 0 for now."""
+
+    @property
+    def all_postponed(self) -> bool:
+        return self.postponed == self.claimed > 0
 
 
 class _Settled(Struct):
@@ -134,7 +138,7 @@ class Relay:
                 resumed = self._resumes(kafka_answered=counts.claimed > counts.postponed)
                 if counts.published or resumed:
                     progress.worked()
-                elif counts.postponed == counts.claimed > 0:
+                elif counts.all_postponed:
                     progress.failed(self._passed_over.detail or "")
                 elif counts.claimed:
                     progress.failed("Kafka refused every row of a batch, each for its own reason")
@@ -162,14 +166,12 @@ class Relay:
         return resumed
 
     def _all_wait(self, counts: BatchCounts) -> bool:
-        """Whether there is nothing but rows that wait for their partitions: claims have come to the last row since one
-        was published.
-        """
+        """Whether all rows wait for their partitions: since one was published, claims have come to the last row."""
         if counts.published:
             self._nothing_else = False
         elif counts.postponed == counts.claimed and counts.more_in_sec > 0:
             self._nothing_else = True
-        return self._nothing_else and counts.postponed == counts.claimed > 0
+        return self._nothing_else and counts.all_postponed
 
     def _detail(self) -> str | None:
         """What a lane waits for, also while the other lane finds no rows."""

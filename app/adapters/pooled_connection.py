@@ -96,7 +96,7 @@ class SessionlessConnection(SessionConnection):
 
 
 def busy(error: TimeoutError, why: str) -> Busy:
-    """Counts it, since it is no error of the driver's any more."""
+    """The error as `Busy`. Counts it here: `Database` counts errors of the driver alone."""
     metrics.DATABASE_ERRORS.labels(error_kind(error)).inc()
     return Busy("postgres", f"{describe(error)}; {why}")
 

@@ -227,7 +227,7 @@ class Rebuild:
                 "same options, or give it up with `reco rebuild --drop`"
             )
         parts = await building.slices(self._live)
-        # What has expired since it was begun is folded nowhere then.
+        # No slice has folded a stored event: what has expired since the rebuild was begun is not in the sums.
         if self._log.tells_ids and progress.first and all(part.events_until <= progress.first for part in parts):
             await counted_events.mark_lone_cancels(self._live)
 
