@@ -9,7 +9,6 @@ How far it is commits with what was added, so the next run goes on where this on
 """
 
 import asyncio
-import os
 import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -239,7 +238,6 @@ class Rebuild:
         return [
             Job(
                 database_url=self._url,
-                parent=os.getpid(),
                 number=number,
                 of=progress.slices,
                 model=model,

@@ -6,13 +6,13 @@ only the sums of items and pairs meet.
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection as Pipe
 from operator import attrgetter
 from pathlib import Path
@@ -57,7 +57,6 @@ class Job(Struct, frozen=True, kw_only=True):
     """
 
     database_url: str
-    parent: int
     number: int
     of: int
     model: Model
@@ -93,6 +92,13 @@ def _in_process(job: Job, errors: Pipe, work: "Callable[[_SliceFold], Awaitable[
     except (UserError, DependencyDown) as error:
         errors.send(str(error))
         sys.exit(1)
+
+
+def check_parent() -> None:
+    """Raises `UserError` in a process whose rebuild has ended: what it would fold is nobody's any more."""
+    parent = parent_process()
+    if parent is None or not parent.is_alive():
+        raise UserError("the rebuild that this process belongs to has ended")
 
 
 async def _until_done(job: Job, work: "Callable[[_SliceFold], Awaitable[None]]") -> None:
@@ -168,7 +174,7 @@ class _SliceFold:
     async def pairs(self) -> None:
         job = self._job
         for part in range(job.number, pair_blocks.PARTS, job.of):
-            self._check_parent()
+            check_parent()
             async with self._built.transaction():
                 await pair_blocks.add_up(self._built, part)
 
@@ -190,12 +196,8 @@ class _SliceFold:
         return building.RejectedRows(len(rows), rows[0]) if rows and self._job.number == 0 else building.RejectedRows()
 
     async def _part(self) -> building.SliceProgress:
-        self._check_parent()
+        check_parent()
         return (await building.slices(self._built))[self._job.number]
-
-    def _check_parent(self) -> None:
-        if os.getppid() != self._job.parent:
-            raise UserError("the rebuild that this process belongs to has ended")
 
     async def _window(self, begin: datetime, end: datetime) -> datetime:
         """Until when there are about as many events as all slices fold at once."""

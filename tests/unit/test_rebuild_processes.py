@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 
@@ -13,14 +15,14 @@ import pytest
 from app.core.model import MODEL
 from app.errors import DependencyDown, UserError
 from app.rebuilding.processes import in_processes, watched
-from app.rebuilding.slices import Job
+from app.rebuilding.slices import Job, check_parent
+from tests.support.marks import ROOT
 
 
 def jobs(count: int) -> list[Job]:
     return [
         Job(
             database_url="",
-            parent=os.getpid(),
             number=number,
             of=count,
             model=MODEL,
@@ -63,6 +65,33 @@ def last_says_why(job: Job, errors: Pipe) -> None:
 async def test_process_that_ends_is_told_at_once(work, told: str) -> None:
     with pytest.raises(UserError, match=f"{told}. Run the same command again: it goes on where it stopped"):
         await in_processes(work, jobs(2))
+
+
+_REBUILD = f"""
+import asyncio
+from app.rebuilding.processes import in_processes
+from {__name__} import jobs, works_as_long_as_its_rebuild
+asyncio.run(in_processes(works_as_long_as_its_rebuild, jobs(2)))
+"""
+
+
+def works_as_long_as_its_rebuild(job: Job, errors: Pipe) -> None:
+    print("works", flush=True)
+    while True:
+        check_parent()
+        time.sleep(0.01)
+
+
+def test_processes_of_a_killed_rebuild_end() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _REBUILD], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as rebuild:
+        assert rebuild.stdout is not None
+        assert [rebuild.stdout.readline() for _ in range(2)] == ["works\n"] * 2
+        rebuild.kill()
+        # It ends with the last process that could write to it.
+        said = rebuild.stdout.read()
+    assert said.count("UserError: the rebuild that this process belongs to has ended") == 2
 
 
 async def test_watch_that_fails_ends_what_it_watches() -> None:
