@@ -31,6 +31,7 @@ from tests.support.rebuilding import (
     sums,
 )
 from tests.support.spark import spark_python
+from tests.support.spark_reader import SMALL
 from workers.batch import FeatureWriter
 
 Pool = asyncpg.Pool
@@ -43,8 +44,8 @@ def python() -> str:
 
 
 def on_spark(folder: Path, *arguments: str, master: str = "local[2]") -> list[str]:
-    memory = ["--conf", "spark.driver.memory=1g", "--conf", "spark.sql.shuffle.partitions=4"]
-    return ["--engine", "spark", "--master", master, "--work", str(folder / "work"), *memory, *arguments]
+    small = [part for name, value in SMALL.items() for part in ("--conf", f"{name}={value}")]
+    return ["--engine", "spark", "--master", master, "--work", str(folder / "work"), *small, *arguments]
 
 
 def of_one_item(count: int, *, first: int = 0) -> list[dict[str, Any]]:

@@ -18,11 +18,16 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
 
-import app.main  # noqa: F401 - for the fork server, which imports this module
+# For the fork server, which imports this module: what a service imports, also where it does so as it starts.
+import app.main
+import app.roles.api
+import app.roles.consumer  # noqa: F401
 
 _context: Final = multiprocessing.get_context("forkserver")
 MARKING: Final = "RECO_MARK_ENTERED" in os.environ
-_context.set_forkserver_preload(["tests.support.marked_process", __name__] if MARKING else [__name__])
+# The last one is imported by Litestar if it can be.
+_IMPORTED: Final = [__name__, "litestar.plugins.pydantic"]
+_context.set_forkserver_preload(["tests.support.marked_process", *_IMPORTED] if MARKING else _IMPORTED)
 _PR_SET_PDEATHSIG: Final = 1
 _KILLED_WITHIN_SEC: Final = 30.0
 

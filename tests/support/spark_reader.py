@@ -21,6 +21,13 @@ from app.rebuilding.spark.data_sets import data_set
 from app.rebuilding.spark.session import SparkOptions, in_spark, session
 from tests.support.marks import ROOT
 
+SMALL: Final = {
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "4",
+    # The first compiler tier and the serial collector suit work of seconds.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+"""Settings of Spark for a log of a test, on this machine alone."""
 _MARK: Final = "said: "
 
 
@@ -56,7 +63,7 @@ def spark_reader(python: Path) -> Iterator[SparkReader]:
 
 
 async def _read() -> None:
-    async with session(SparkOptions(master="local[1]", work="", settings={"spark.driver.memory": "1g"})) as spark:
+    async with session(SparkOptions(master="local[1]", work="", settings=SMALL)) as spark:
         for line in sys.stdin:
             read = partial(data_set, spark, line.rstrip("\n"), ImportOptions(), latest_ms=time.time_ns() // 1_000_000)
             said = None
