@@ -4,35 +4,61 @@ import importlib
 from typing import Final
 
 import click
+from click.exceptions import NoSuchCommand
+from click.shell_completion import CompletionItem
 
 from app import build
 from app.errors import UserError
 
-# command → (module of app.commands, attribute)
+# command → (module of app.commands, attribute, the first sentence of its help: to import them all takes seconds)
 _COMMANDS: Final = {
-    "serve": ("serve", "serve"),
-    "dev": ("dev", "dev"),
-    "migrate": ("migrate", "migrate"),
-    "import": ("import_", "import_"),
-    "export": ("export", "export"),
-    "rebuild": ("rebuild", "rebuild"),
-    "evaluate": ("evaluate", "evaluate"),
-    "load": ("load", "load"),
-    "replay": ("replay", "replay"),
-    "outbox": ("inspect_rows", "outbox"),
-    "key": ("key", "key"),
-    "token": ("token", "token"),
-    "audit": ("audit", "audit"),
-    "users": ("users", "users"),
-    "event-types": ("event_types", "event_types"),
-    "experiments": ("experiments", "experiments"),
-    "status": ("status", "status"),
-    "smoke": ("smoke", "smoke"),
-    "check": ("check", "check"),
-    "doctor": ("doctor", "doctor"),
-    "dlq": ("inspect_rows", "dlq"),
-    "cache": ("cache", "cache"),
-    "model": ("model", "model"),
+    "serve": ("serve", "serve", "Run the service for ROLE until SIGTERM."),
+    "dev": ("dev", "dev", "Run the whole service with its own PostgreSQL, Redis and Kafka; Ctrl-C ends all of it."),
+    "migrate": ("migrate", "migrate", "Apply missing migrations."),
+    "import": ("import_", "import_", "Import logs of events, or with --items catalogues."),
+    "export": (
+        "export",
+        "export",
+        "Write what is stored as files to FOLDER/events, FOLDER/impressions or FOLDER/features.",
+    ),
+    "rebuild": (
+        "rebuild",
+        "rebuild",
+        "Make the features anew from the stored events, with the parameters of this release, and serve them.",
+    ),
+    "evaluate": (
+        "evaluate",
+        "evaluate",
+        "Play a log of events in time order: recommend before each event, count the hits, then learn from it.",
+    ),
+    "load": ("load", "load", "Measure the service: rates, latencies, freshness."),
+    "replay": ("replay", "replay", "Replay dead rows, dead letters or lost events."),
+    "outbox": ("inspect_rows", "outbox", "Dead outbox rows, which Kafka refused too often."),
+    "key": ("key", "key", "API keys."),
+    "token": ("token", "token", "Tokens by which an application tells the service who uses a page."),
+    "audit": ("audit", "audit", "The audit log, newest first: what API keys and commands changed, and refused keys."),
+    "users": ("users", "users", "What links the ids of users."),
+    "event-types": (
+        "event_types",
+        "event_types",
+        "The event types beside view, click, purchase, watch, impression and cancel, and what an event of each counts.",
+    ),
+    "experiments": (
+        "experiments",
+        "experiments",
+        "Experiments: list them, read what their figures say, and stop them.",
+    ),
+    "status": ("status", "status", "Show tasks and dependencies of the process at URL, as /readyz has them."),
+    "smoke": ("smoke", "smoke", "Send one event of each kind through the service at URL, with timings."),
+    "check": ("check", "check", "Compare the service's SLA window and KPIs with the targets of its contract."),
+    "doctor": (
+        "doctor",
+        "doctor",
+        "Check the settings, and each dependency as seen from here: version, latency, permissions, clock, schema.",
+    ),
+    "dlq": ("inspect_rows", "dlq", "Messages that the consumer could not count."),
+    "cache": ("cache", "cache", "Choose the backend of the cache of histories."),
+    "model": ("model", "model", "The learned ranking: list its versions, compare them, and choose which one serves."),
 }
 
 
@@ -47,7 +73,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute = _COMMANDS[cmd_name]
+        module, attribute, _ = _COMMANDS[cmd_name]
         try:
             command = getattr(importlib.import_module(f"app.commands.{module}"), attribute)
         except ModuleNotFoundError as error:
@@ -57,6 +83,23 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            raise NoSuchCommand(error.command_name, possibilities=_COMMANDS, ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, _, sentence) in _COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in _COMMANDS if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=_COMMANDS[name][2]) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -65,7 +108,7 @@ class _LazyGroup(click.Group):
 
 
 def _needs_extra(name: str, package: str | None) -> click.Command:
-    """A placeholder for a command whose package is missing in the runtime image; help still lists it."""
+    """A placeholder for a command whose package is missing in the runtime image."""
 
     @click.command(name, add_help_option=False, context_settings={"ignore_unknown_options": True})
     @click.argument("arguments", nargs=-1)
@@ -75,7 +118,6 @@ def _needs_extra(name: str, package: str | None) -> click.Command:
             "sets one up), or install the project with its extra `dev`"
         )
 
-    command.short_help = "(needs the extra `dev`)"
     return command
 
 

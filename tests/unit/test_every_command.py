@@ -54,6 +54,28 @@ def test_page_of_commands_names_each_of_them() -> None:
     assert missing == []
 
 
+def test_list_of_commands_says_of_each_what_its_own_help_begins_with() -> None:
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    own = {name: command.get_short_help_str(limit=1_000) for name, command in commands.items() if command is not None}
+    assert {item.value: item.help for item in main.shell_complete(context, "")} == own
+
+
+def test_list_of_commands_is_there_before_any_of_them_is_loaded() -> None:
+    program = (
+        "import sys\nfrom app.cli import main\nmain(['--help'], standalone_mode=False)\n"
+        "print([name for name in sys.modules if name.startswith('app.commands.')])"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "  rebuild      Make the features anew" in shown
+    assert shown.splitlines()[-1] == "[]"
+
+
+def test_misspelt_command_is_told_with_the_nearest() -> None:
+    said = CliRunner().invoke(main, ["improt"]).output
+    assert "No such command 'improt'. Did you mean 'import'?" in said
+
+
 @pytest.mark.parametrize(
     ("words", "completed"), [("reco im", "plain,import"), ("reco import --ev", "plain,--event-type")]
 )
