@@ -146,7 +146,6 @@ async def test_user_erased_after_spark_was_told_who_is_has_no_history_in_what_it
         await erase(opened)
         job = Job(
             database_url=database_url,
-            parent=0,
             number=0,
             of=1,
             model=MODEL,
