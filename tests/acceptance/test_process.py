@@ -22,8 +22,9 @@ def test_every_role_serves_health_and_only_the_api_takes_events(environment: dic
     api = {"ingest-buffer", "ingest-notifier", "change-feed", "sla-window", "refused-keys", "warm-up", "histories"}
     consumer = {"feature-consumer", "learner", "change-feed"}
     wanted = {"api": api, "relay": {"outbox-relay"}, "consumer": consumer}
+    itself = {"PYTHONPATH": str(ROOT)}  # not forked from a process that has imported everything
     for role, tasks in wanted.items():
-        with running({**environment, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
+        with running({**environment, **itself, "ROLE": role, "HTTP_PORT": str(choose())}) as service:
             report = service.readiness()
             assert report["role"] == [role]
             maps = Path(f"/proc/{service.process.pid}/maps")
