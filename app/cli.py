@@ -1,6 +1,7 @@
 """The `reco` command: each subcommand is one module of `app.commands`, loaded when it is asked for."""
 
 import importlib
+from keyword import iskeyword
 from typing import Final
 
 import click
@@ -10,56 +11,36 @@ from click.shell_completion import CompletionItem
 from app import build
 from app.errors import UserError
 
-# command → (module of app.commands, attribute, the first sentence of its help: to import them all takes seconds)
+# Each with the first sentence of its help: to import them all takes seconds.
 _COMMANDS: Final = {
-    "serve": ("serve", "serve", "Run the service for ROLE until SIGTERM."),
-    "dev": ("dev", "dev", "Run the whole service with its own PostgreSQL, Redis and Kafka; Ctrl-C ends all of it."),
-    "migrate": ("migrate", "migrate", "Apply missing migrations."),
-    "import": ("import_", "import_", "Import logs of events, or with --items catalogues."),
-    "export": (
-        "export",
-        "export",
-        "Write what is stored as files to FOLDER/events, FOLDER/impressions or FOLDER/features.",
-    ),
-    "rebuild": (
-        "rebuild",
-        "rebuild",
-        "Make the features anew from the stored events, with the parameters of this release, and serve them.",
-    ),
-    "evaluate": (
-        "evaluate",
-        "evaluate",
-        "Play a log of events in time order: recommend before each event, count the hits, then learn from it.",
-    ),
-    "load": ("load", "load", "Measure the service: rates, latencies, freshness."),
-    "replay": ("replay", "replay", "Replay dead rows, dead letters or lost events."),
-    "outbox": ("inspect_rows", "outbox", "Dead outbox rows, which Kafka refused too often."),
-    "key": ("key", "key", "API keys."),
-    "token": ("token", "token", "Tokens by which an application tells the service who uses a page."),
-    "audit": ("audit", "audit", "The audit log, newest first: what API keys and commands changed, and refused keys."),
-    "users": ("users", "users", "What links the ids of users."),
-    "event-types": (
-        "event_types",
-        "event_types",
-        "The event types beside view, click, purchase, watch, impression and cancel, and what an event of each counts.",
-    ),
-    "experiments": (
-        "experiments",
-        "experiments",
-        "Experiments: list them, read what their figures say, and stop them.",
-    ),
-    "status": ("status", "status", "Show tasks and dependencies of the process at URL, as /readyz has them."),
-    "smoke": ("smoke", "smoke", "Send one event of each kind through the service at URL, with timings."),
-    "check": ("check", "check", "Compare the service's SLA window and KPIs with the targets of its contract."),
-    "doctor": (
-        "doctor",
-        "doctor",
-        "Check the settings, and each dependency as seen from here: version, latency, permissions, clock, schema.",
-    ),
-    "dlq": ("inspect_rows", "dlq", "Messages that the consumer could not count."),
-    "cache": ("cache", "cache", "Choose the backend of the cache of histories."),
-    "model": ("model", "model", "The learned ranking: list its versions, compare them, and choose which one serves."),
+    "serve": "Run the service for ROLE until SIGTERM.",
+    "dev": "Run the whole service with its own PostgreSQL, Redis and Kafka; Ctrl-C ends all of it.",
+    "migrate": "Apply missing migrations.",
+    "import": "Import logs of events, or with --items catalogues.",
+    "export": "Write what is stored as files to FOLDER/events, FOLDER/impressions or FOLDER/features.",
+    "rebuild": "Make the features anew from the stored events, with the parameters of this release, and serve them.",
+    "evaluate": "Play a log of events in time order: recommend before each event, count the hits, then learn from it.",
+    "load": "Measure the service: rates, latencies, freshness.",
+    "replay": "Replay dead rows, dead letters or lost events.",
+    "outbox": "Dead outbox rows, which Kafka refused too often.",
+    "key": "API keys.",
+    "token": "Tokens by which an application tells the service who uses a page.",
+    "audit": "The audit log, newest first: what API keys and commands changed, and refused keys.",
+    "users": "What links the ids of users.",
+    "event-types": "The event types beside view, click, purchase, watch, impression and cancel, and what an event of "
+    "each counts.",
+    "experiments": "Experiments: list them, read what their figures say, and stop them.",
+    "status": "Show tasks and dependencies of the process at URL, as /readyz has them.",
+    "smoke": "Send one event of each kind through the service at URL, with timings.",
+    "check": "Compare the service's SLA window and KPIs with the targets of its contract.",
+    "doctor": "Check the settings, and each dependency as seen from here: version, latency, permissions, clock, "
+    "schema.",
+    "dlq": "Messages that the consumer could not count.",
+    "cache": "Choose the backend of the cache of histories.",
+    "model": "The learned ranking: list its versions, compare them, and choose which one serves.",
 }
+# Those without a module of their own.
+_MODULES: Final = {"outbox": "inspect_rows", "dlq": "inspect_rows"}
 
 
 class _Failure(click.ClickException):
@@ -73,9 +54,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        module, attribute, _ = _COMMANDS[cmd_name]
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
         try:
-            command = getattr(importlib.import_module(f"app.commands.{module}"), attribute)
+            command = getattr(importlib.import_module(f"app.commands.{_MODULES.get(cmd_name, name)}"), name)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in ("app", "workers"):
                 raise
@@ -93,11 +74,11 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, sentence) for name, (_, _, sentence) in _COMMANDS.items()])
+            formatter.write_dl(list(_COMMANDS.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [name for name in _COMMANDS if name.startswith(incomplete)]
-        found = [CompletionItem(name, help=_COMMANDS[name][2]) for name in names]
+        commands = _COMMANDS.items()
+        found = [CompletionItem(name, help=sentence) for name, sentence in commands if name.startswith(incomplete)]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> object:
