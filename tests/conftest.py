@@ -27,6 +27,7 @@ from app.devstack import Stack
 from app.devstack.ports import choose
 from app.devstack.stack import DATABASE_URL, KAFKA, REDIS_URL
 from app.settings import Settings
+from tests.support import forked
 from tests.support.database import cloned_database, create_database, drop_database, url_of
 from tests.support.service import eventually
 from tests.support.topics import delete_topics, has_brokers
@@ -87,6 +88,7 @@ def _same_interpreter() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """The servers. A test that harms them uses `breakable_stack`."""
+    forked.begin()
     with Stack.throwaway() as stack:
         yield stack
 

@@ -1,6 +1,7 @@
 """`reco rebuild`: makes the stored sums anew, beside those that serve, and swaps the two."""
 
 import asyncio
+import multiprocessing
 import os
 import sys
 import time
@@ -23,6 +24,7 @@ from app.importing.inputs import files_argument, found_files
 from app.importing.mapping import ImportOptions
 from app.importing.options import column_options
 from app.importing.reader import detect
+from app.rebuilding import slices
 from app.rebuilding.gaps import (
     expired_since,
     refuse_dependents,
@@ -35,7 +37,6 @@ from app.rebuilding.local_log import LOCAL, LocalLog
 from app.rebuilding.processes import POLL_SEC
 from app.rebuilding.rebuild import Log, Rebuild, types_of_files
 from app.rebuilding.screen import RebuildScreen
-from app.rebuilding.slices import LogFile
 from app.rebuilding.spark.session import SPARK, SparkOptions
 from app.rebuilding.swap import swap
 from app.settings import Settings
@@ -111,6 +112,8 @@ def rebuild(
     own = Settings.from_env({**os.environ, "ROLE": "api"})
     console = Console(stderr=True)
     prepare(own.session_url)
+    # What the process imports that those of the slices are forked from.
+    multiprocessing.set_forkserver_preload([slices.__name__])
     started = time.monotonic()
     try:
         if drop:
@@ -188,7 +191,7 @@ async def _log(
             yield log
     else:
         with found_files(files) as paths:
-            logs = [LogFile(path, detect(path, options)) for path in paths]
+            logs = [slices.LogFile(path, detect(path, options)) for path in paths]
             yield LocalLog(logs, latest_ms, options)
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.adapters import building
 from app.errors import UserError
-from app.rebuilding import slices
+from app.rebuilding.slices import Job
 
 if TYPE_CHECKING:
     from app.adapters.postgres import Connection
@@ -32,13 +32,12 @@ class Report(Struct, frozen=True):
 Show = Callable[[Report], None]
 
 
-async def in_processes(work: Callable[[slices.Job, Pipe], None], jobs: Sequence[slices.Job]) -> None:
+async def in_processes(work: Callable[[Job, Pipe], None], jobs: Sequence[Job]) -> None:
     """Runs `work` for each job in a process of its own. Raises `UserError` with what went wrong in the first of them
     that fails; the others are ended then.
     """
-    # Not fork: the children must not share this process's connections. One process imports for all of them.
+    # Not fork: the children must not share this process's connections. `reco rebuild` has one process import for all.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([slices.__name__])
     processes: list[tuple[BaseProcess, Pipe]] = []
     try:
         for job in jobs:

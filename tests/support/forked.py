@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,13 @@ _IMPORTED: Final = [__name__, "litestar.plugins.pydantic"]
 _context.set_forkserver_preload(["tests.support.marked_process", *_IMPORTED] if MARKING else _IMPORTED)
 _PR_SET_PDEATHSIG: Final = 1
 _KILLED_WITHIN_SEC: Final = 30.0
+
+
+def begin() -> None:
+    """Starts the process that others are forked from, unless it runs. This process has one for all its uses, and it
+    imports what was named before its start: before a rebuild in this process names other modules.
+    """
+    forkserver.ensure_running()
 
 
 class Forked:
